@@ -1,0 +1,58 @@
+"""Controls: what must happen to a measurement when one thing is taken away. Same names everywhere.
+
+* `black`: every camera is black. A policy that still succeeds does not look.
+* `swap`: the instruction names another object that is present (another fixture, for open and close). `success` scores the
+  original task, `followed` the spoken one. A policy that still succeeds does not listen.
+* `scramble`: the words of the instruction in random order, each with its letters shuffled.
+* `replay`: recorded commands of the demonstrator, played back through the whole stack in the same scene.
+
+Each is a function (trial, rng) → trial. `replay` replaces the policy instead: see `rollout.evaluate`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from pilab.contracts import Observation, PolicyError
+from pilab.robots.simulated import Trial
+from pilab.world.task import respoken, task_of
+
+
+def black(trial: Trial, rng: np.random.Generator) -> Trial:
+    """All cameras black."""
+    return dataclasses.replace(trial, view=_darken)
+
+
+def _darken(observation: Observation) -> Observation:
+    return {k: np.zeros_like(v) if k.startswith("observation.images.") else v for k, v in observation.items()}
+
+
+def swap(trial: Trial, rng: np.random.Generator) -> Trial:
+    """Another object's instruction; raises `PolicyError` when the scene holds no other object to name."""
+    goal = task_of(trial.scene).swap(trial.scene, rng)
+    if goal == trial.scene.goal:
+        raise PolicyError(f"scene {trial.scene.hash} (seed {trial.scene.seed}) holds nothing else to name")
+    return dataclasses.replace(trial, spoken=respoken(trial.scene, goal, rng))
+
+
+def scramble(trial: Trial, rng: np.random.Generator) -> Trial:
+    """Nonsense with the same letters."""
+    words = trial.scene.instruction.split()
+    nonsense = " ".join("".join(rng.permutation(list(words[i]))) for i in rng.permutation(len(words)))
+    return dataclasses.replace(trial, spoken=trial.scene.replace(instruction=nonsense))
+
+
+def unchanged(trial: Trial, rng: np.random.Generator) -> Trial:
+    return trial
+
+
+CONTROLS: Mapping[str, Callable[[Trial, np.random.Generator], Trial]] = {
+    "none": unchanged,
+    "black": black,
+    "swap": swap,
+    "scramble": scramble,
+    "replay": unchanged,
+}

@@ -1,0 +1,181 @@
+"""Measure a policy: trials → rows → rates with intervals.
+
+Every figure goes through the Executor in simulated time, the demonstrator's included. Scenes are the seeds S … S+N−1,
+dealt to the verbs of the suite in turn, so that arms and controls run on the very same scenes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from pilab.contracts import EXECUTED, Policy, PolicyError, Row, Scene, UnknownNameError, find, names_in
+from pilab.engine import provenance
+from pilab.evaluation.controls import CONTROLS
+from pilab.evaluation.statistics import wilson
+from pilab.robots.executor import Executor
+from pilab.robots.policies import Hold, Random, Replay
+from pilab.robots.simulated import Outcome, Trial, simulate
+from pilab.world.demonstrators import CoverageNoise, Demonstrator
+from pilab.world.scenes import REPORTED, find_body, sample_scene
+
+ALL = ("put", "push", "open", "close")  # the suite "all"; stack and handover by name
+METRICS = ("reached", "grasped_any", "grasped_right", "placed_right", "wrong_moved", "followed")
+POLICIES = ("demonstrator", "random", "hold")
+
+
+def make_policy(name: str, size: int) -> Policy:
+    """A policy by name: `demonstrator`, `random`, `hold`, or the reader's own `MODULE:OBJECT` (a policy or its class).
+
+    size: number of actions of the body.
+    """
+    if name == "demonstrator":
+        return Demonstrator()
+    if name == "random":
+        return Random(size)
+    if name == "hold":
+        return Hold()
+    if ":" not in name:
+        raise UnknownNameError("policy", name, POLICIES, "or MODULE:OBJECT for one of your own")
+    found = find(name, "pilab.world.tasks", "", "policy")
+    policy = found() if isinstance(found, type) else found
+    if not callable(getattr(policy, "act", None)):
+        raise PolicyError(f"{name} is a {type(policy).__name__} without act(observation, thought); see contracts.Policy")
+    return policy
+
+
+def suite_tasks(suite: str) -> tuple[str, ...]:
+    """The tasks of a suite: `all`, a verb, or MODULE:TASK."""
+    if suite == "all":
+        return ALL
+    if ":" not in suite and suite not in names_in("pilab.world.tasks"):
+        raise UnknownNameError("suite", suite, ["all", *names_in("pilab.world.tasks")], "or MODULE:TASK for one of your own")
+    return (suite,)
+
+
+def suite_scenes(suite: str, episodes: int, seed: int = REPORTED.start, body: str = "duo") -> Iterator[Scene]:
+    """The scenes of a suite: seeds seed … seed + episodes − 1, dealt to its tasks in turn."""
+    tasks = itertools.cycle(suite_tasks(suite))
+    return (sample_scene(seed + i, task, body=body) for i, task in zip(range(episodes), tasks, strict=False))
+
+
+def evaluate(
+    policy: Policy | str,
+    suite: str = "all",
+    episodes: int = 40,
+    seed: int = REPORTED.start,
+    *,
+    control: str = "none",
+    body: str = "duo",
+    arm: str | None = None,
+    scenes: Iterable[Scene] | None = None,
+    batch: int = 8,
+    threads: int | None = None,
+    progress: bool = True,
+) -> list[Row]:
+    """Run a policy on a suite (or on given scenes) and return one row per episode, in the order of the scenes.
+
+    arm: the name under which the rows stand; it also seeds the policy's noise. Raises `UnknownNameError`, or `PolicyError`
+    where a control makes no sense for the policy.
+    """
+    if control not in CONTROLS:
+        raise UnknownNameError("control", control, list(CONTROLS))
+    embodiment = find_body(body)
+    name = arm or (policy if isinstance(policy, str) else type(policy).__name__)
+    if isinstance(policy, str):
+        policy = make_policy(policy, embodiment.size)
+    if control == "black" and getattr(policy, "privileged", False):
+        raise PolicyError(
+            f"control 'black' says nothing about {name!r}: it is privileged and reads the simulator's truth, not the cameras. "
+            "Use swap or replay, or a policy that looks"
+        )
+    worlds = list(scenes) if scenes is not None else list(suite_scenes(suite, episodes, seed, body))
+    threads = threads or min(os.cpu_count() or 1, batch)
+    if control == "replay":
+        policy = Replay(record(worlds, batch=batch, threads=threads))
+    executor = Executor(policy, embodiment, arm=name)
+    trials = (CONTROLS[control](Trial(s), np.random.default_rng([s.seed, zlib.crc32(control.encode())])) for s in worlds)
+    order = {id_: i for i, id_ in enumerate(s.hash for s in worlds)}
+    rows: list[Row | None] = [None] * len(worlds)
+    bar = tqdm(total=len(worlds), desc=f"{name} · {suite}" + (f" · {control}" if control != "none" else ""), disable=not progress)
+    origin = provenance()
+    with bar:
+        for outcome in simulate(executor, trials, batch=batch, threads=threads):
+            rows[order[outcome.trial.scene.hash]] = make_row(outcome, name, suite, control, executor.privileged, origin)
+            bar.update()
+    return [row for row in rows if row is not None]
+
+
+def record(scenes: Sequence[Scene], **options: Any) -> dict[str, np.ndarray]:
+    """The demonstrator's commands, disturbed as in a collection, by scene hash: (T, A) each."""
+    commands: dict[str, list[np.ndarray]] = {s.hash: [] for s in scenes}
+    executor = Executor(Demonstrator(), find_body(scenes[0].body), disturbance=CoverageNoise(), arm=EXECUTED)
+    trials = (Trial(s, watch=lambda w, o, c: commands[w.scene.hash].append(c.executed)) for s in scenes)
+    for _ in simulate(executor, trials, **options):
+        pass
+    return {key: np.stack(actions) for key, actions in commands.items()}
+
+
+def make_row(outcome: Outcome, arm: str, suite: str, control: str, privileged: bool, origin: dict[str, Any]) -> Row:
+    """The row of one episode."""
+    scene, monitor = outcome.trial.scene, outcome.monitor
+    said = outcome.trial.spoken or scene
+    heard = control != "scramble"  # nothing was said that could be followed
+    return Row(
+        unit="episode",
+        arm=arm,
+        suite=suite,
+        control=control,
+        seed=scene.seed,
+        scene=scene.hash,
+        success=monitor.success,
+        metrics={**monitor.metrics(), "followed": outcome.followed.success if heard else None},
+        clusters={"verb": scene.goal.verb, "object": scene.goal.object, "place": scene.goal.place or ""},
+        failure=monitor.failure(),
+        privileged=privileged,
+        commit=origin["commit"],
+        versions=origin["versions"],
+        instruction=said.instruction,
+        steps=outcome.steps,
+        seconds=round(outcome.seconds, 3),
+    )
+
+
+def summary(rows: Sequence[Row], seconds: float = 0.0) -> dict[str, Any]:
+    """What `pilab evaluate --json` prints: success, metrics and verbs, each as k, n, rate, low, high (Wilson, 95 %)."""
+
+    def rate(values: list[bool]) -> dict[str, Any]:
+        return asdict(wilson(sum(values), len(values)))
+
+    verbs = dict.fromkeys(row.clusters["verb"] for row in rows)
+    return {
+        "suite": rows[0].suite,
+        "control": rows[0].control,
+        "success": rate([r.success for r in rows]),
+        "metrics": {m: rate([bool(r.metrics[m]) for r in rows if r.metrics.get(m) is not None]) for m in METRICS},
+        "per_verb": {v: rate([r.success for r in rows if r.clusters["verb"] == v]) for v in verbs},
+        "seconds": round(seconds, 2),
+    }
+
+
+def timed_summary(rows: Sequence[Row], began: float) -> dict[str, Any]:
+    """`summary` with the seconds since `began` (time.perf_counter)."""
+    return summary(rows, time.perf_counter() - began)
+
+
+def table(digest: dict[str, Any]) -> str:
+    """A summary for people."""
+    lines = [f"suite {digest['suite']}, control {digest['control']}, {digest['seconds']:.1f} s"]
+    parts = {"success": digest["success"], **{f"  {v}": r for v, r in digest["per_verb"].items()}, **digest["metrics"]}
+    for name, r in parts.items():
+        if r["n"]:
+            lines.append(f"{name:16s} {100 * r['rate']:5.1f} %  [{100 * r['low']:5.1f}, {100 * r['high']:5.1f}]  {r['k']}/{r['n']}")
+    return "\n".join(lines)

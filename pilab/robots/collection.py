@@ -1,0 +1,169 @@
+"""Collect demonstrations: scenes → demonstrator → Executor → dataset, on all cores, resumable.
+
+Attempt k is the scene of seed S + k for the k-th task in turn. Attempts run in parallel processes and are filed in order, so
+a dataset is a function of its recipe, whatever the number of processes; a failed attempt is left out and the next one
+takes its place. The frame cache is filled from the raw frames on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from pilab.contracts import (
+    ACTION,
+    EXECUTED,
+    STATE,
+    DatasetError,
+    Observation,
+    Scene,
+    SceneError,
+    find,
+    image_key,
+    points_key,
+)
+from pilab.data.cache import FrameCache
+from pilab.data.cards import write_card
+from pilab.data.lerobot import DatasetWriter, stage_episode
+from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
+from pilab.engine import provenance
+from pilab.robots.executor import Command, Executor
+from pilab.robots.simulated import Trial, simulate
+from pilab.world import objects
+from pilab.world.demonstrators import CoverageNoise, Demonstrator
+from pilab.world.environment import SLOTS, World
+from pilab.world.scenes import find_body, refuse_reserved, sample_scene
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a collection is a function of."""
+
+    tasks: tuple[str, ...]
+    seed: int = 0  # the first training seed
+    body: str = "duo"
+    manners: tuple[str, ...] = ("normal",)  # in turn, see demonstrators.script.MANNERS
+    arm: str | None = None  # "left", "right", None: the nearer one
+    noise: float = 0.6  # share of the episodes with coverage noise
+    object: str | None = None  # only this object (a noun or a look) …
+    place: str | None = None  # … and this place
+
+    def attempt(self, k: int) -> tuple[Scene, str]:
+        """The scene and the manner of attempt k. Raises `ReservedError` for what must not become training data."""
+        task = self.tasks[k % len(self.tasks)]
+        cell = (objects.household().look(self.object), self.place) if self.object else None
+        scene = sample_scene(self.seed + k, task, body=self.body, cell=cell)
+        refuse_reserved(scene)
+        return scene, self.manners[k // len(self.tasks) % len(self.manners)]
+
+
+def demonstrate(scene: Scene, manner: str, arm: str | None, noise: float) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """One demonstration as arrays with a leading T and as episode values; None when it failed."""
+    frames: list[tuple[Observation, Command]] = []
+    body = find_body(scene.body)
+    executor = Executor(Demonstrator(arm, manner), body, disturbance=CoverageNoise(share=noise), arm="collect")
+    trial = Trial(scene, watch=lambda w, o, c: frames.append((o, c)), points=True, cameras=None)
+    trial = replace(trial, cameras=tuple(c.name for c in body.cameras))
+    try:
+        (outcome,) = simulate(executor, [trial], batch=1, threads=1)
+    except SceneError:  # the arm or manner asked for cannot do this scene: the next attempt takes its place
+        return None
+    if not outcome.monitor.success:
+        return None
+    seen, commands = zip(*frames, strict=True)
+    arrays: dict[str, Any] = {STATE: np.stack([o[STATE] for o in seen])}
+    arrays |= {s.key: np.stack([o[s.key] for o in seen]) for s in body.sensors}
+    arrays |= {ACTION: np.stack([c.label for c in commands]), EXECUTED: np.stack([c.executed for c in commands])}
+    for camera in body.cameras:
+        arrays[image_key(camera.name)] = np.stack([o[image_key(camera.name)] for o in seen])
+        arrays[points_key(camera.name)] = np.stack([o[points_key(camera.name)].reshape(-1) for o in seen])
+    steps = len(frames)
+    arrays |= {SUBTASK: [c.thought.subtask for c in commands], SOURCE: ["policy"] * steps}
+    arrays |= {INTERVENTION: np.zeros(steps, bool), SUCCESS: np.arange(steps) == steps - 1}
+    memory = commands[0].thought.memory
+    goal = scene.goal
+    return arrays, {
+        "scene": scene.to_json(), "seed": scene.seed, "verb": goal.verb, "object": goal.object, "place": goal.place or "",
+        "arm": str(memory.get("arm", "")), "manner": manner, "quality": 5, "speed": steps, "operator": "demonstrator",
+        "instruction": scene.instruction,
+    }  # fmt: skip
+
+
+def _work(recipe: Recipe, k: int, folder: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """In a worker process: demonstrate attempt k and stage it."""
+    scene, manner = recipe.attempt(k)
+    found = demonstrate(scene, manner, recipe.arm, recipe.noise)
+    if found is not None:
+        body = find_body(scene.body)
+        stage_episode(folder, found[0], features(body, SLOTS), body.control_hz)
+    return found
+
+
+def collect(recipe: Recipe, episodes: int, out: str | Path, *, workers: int | None = None, progress: bool = True) -> Path:
+    """Collect until the dataset at `out` has `episodes` episodes; goes on with one of the same recipe.
+
+    Raises `ReservedError`, `UnknownNameError`, or `DatasetError` when `out` holds something else.
+    """
+    out = Path(out)
+    for task in recipe.tasks:
+        find(task, "pilab.world.tasks", "TASK", "task")
+    recipe.attempt(0)  # a reserved or impossible request is refused before anything is written
+    body = find_body(recipe.body)
+    plan = json.loads(json.dumps(asdict(recipe)))
+    if (out / "meta" / "info.json").exists():
+        writer = DatasetWriter.resume(out)
+        if writer.meta.get("recipe") != plan:
+            raise DatasetError(f"{out} was collected with recipe {writer.meta.get('recipe')}; expected {plan}. Use another folder")
+    else:
+        meta = {"recipe": plan, "source": "scripted demonstrator in simulation", **provenance()}
+        writer = DatasetWriter.create(out, body.control_hz, features(body, SLOTS), body.name, meta)
+    done = writer.info.total_episodes
+    k = _next_attempt(out, recipe) if done else 0
+    workers = workers or os.cpu_count() or 1
+    pending: deque = deque()
+    failed = 0
+    bar = tqdm(total=episodes, initial=done, desc=f"collect {' '.join(recipe.tasks)}", unit="episode", disable=not progress)
+    # One thread in each process: the processes are the parallelism.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with bar, ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        while done < episodes:
+            while len(pending) < 2 * workers:
+                folder = writer.staging_folder()
+                pending.append((folder, pool.submit(_work, recipe, k, str(folder))))
+                k += 1
+            folder, future = pending.popleft()
+            found = future.result()
+            if found is None:
+                failed += 1
+                bar.set_postfix(failed=failed)
+                continue
+            arrays, values = found
+            task = values.pop("instruction")
+            writer.commit(folder, task, values)
+            FrameCache.add(writer.id, arrays, writer.info.features, done)
+            done += 1
+            bar.update()
+        for _, future in pending:
+            future.cancel()
+    writer.clean()
+    write_card(out)
+    return out
+
+
+def _next_attempt(out: Path, recipe: Recipe) -> int:
+    """The attempt after the last one that was filed."""
+    from pilab.data.lerobot import LeRobotDataset
+
+    return max(int(e["seed"]) for e in LeRobotDataset(out).episodes.to_pylist()) - recipe.seed + 1
+
+
+__all__ = ["Recipe", "World", "collect", "demonstrate"]

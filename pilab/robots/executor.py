@@ -1,0 +1,202 @@
+"""The Executor: the one thing between a policy and a robot that has state.
+
+Design choices
+--------------
+* Policies are pure and batched; **the Executor alone keeps what an episode needs**: its thought, its chunk and how much of
+  it has been executed, its injected delay, its noise generator, its disturbance. Evaluation and a real robot use the same
+  object, so what is measured is what runs.
+* **Nothing depends on the batch.** Each episode has its own clock and its own generator, seeded by scene and arm, so that
+  noise, re-plan instants and scenes are identical at any batch size.
+* The simulator's truth is removed from the observation of every policy that does not declare `privileged = True`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from pilab.contracts import (
+    ENVIRONMENT_STATE,
+    NOISE,
+    SCENE,
+    STATE,
+    TASK,
+    Embodiment,
+    Observation,
+    Policy,
+    PolicyError,
+    Thought,
+)
+
+PRIVILEGED_KEYS = (ENVIRONMENT_STATE, SCENE)
+
+
+class Disturbance(Protocol):
+    """Changes the command after the label was taken; `world.demonstrators.CoverageNoise` is one."""
+
+    def start(self, rng: np.random.Generator, size: int) -> np.ndarray | None: ...
+
+    def next(self, rng: np.random.Generator, last: np.ndarray, thought: Thought, is_joint: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass
+class Episode:
+    """The state of one episode. Made by `Executor.begin`; belongs to the Executor that made it."""
+
+    task: str  # the instruction as spoken
+    rng: np.random.Generator  # for the policy's samples
+    trouble: np.random.Generator  # for the disturbance, so that it does not change the samples
+    offset: np.ndarray | None  # the last disturbance; None for an undisturbed episode
+    steps: int = 0
+    thought: Thought = field(default_factory=Thought)
+    chunk: np.ndarray | None = None  # (H, A)
+    cursor: int = 0  # executed of the chunk
+    waiting: tuple[int, np.ndarray] | None = None  # (ready at this step, chunk): the injected delay
+    coached: bool = False  # a person's words stand until the task changes
+
+
+@dataclass(frozen=True)
+class Command:
+    """One step's outcome: the policy's clean label and the command to send, both (A,)."""
+
+    label: np.ndarray
+    executed: np.ndarray
+    thought: Thought
+
+
+class Executor:
+    """Drives any number of episodes with one policy.
+
+    replan_interval: steps executed of each chunk (None: what the policy says, or all of it). think_interval: steps between
+    thoughts. delay: control steps between asking for a chunk and having it; meanwhile the old chunk goes on.
+    disturbance: added to the command, never to the label. arm: the name that seeds the noise beside the scene.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        body: Embodiment,
+        *,
+        replan_interval: int | None = None,
+        think_interval: int | None = None,
+        delay: int = 0,
+        disturbance: Disturbance | None = None,
+        arm: str = "",
+    ) -> None:
+        self.policy, self.body = policy, body
+        self.replan_interval = replan_interval or getattr(policy, "replan_interval", None)
+        self.think_interval = think_interval or getattr(policy, "think_interval", 10)
+        self.privileged = bool(getattr(policy, "privileged", False))
+        self.noise_shape = getattr(policy, "noise_shape", None)
+        self.cameras = getattr(policy, "cameras", None)
+        self.delay, self.disturbance, self.arm = delay, disturbance, arm
+        self._is_joint = np.array([not name.endswith("_gripper") for name in body.action.names])
+
+    def begin(self, task: str, seed: int) -> Episode:
+        """Start an episode of the scene `seed`."""
+        key = [seed, zlib.crc32(self.arm.encode())]
+        trouble = np.random.default_rng([*key, 1])
+        offset = self.disturbance.start(trouble, self.body.size) if self.disturbance else None
+        return Episode(task, np.random.default_rng([*key, 0]), trouble, offset)
+
+    def instruct(self, episode: Episode, task: str) -> None:
+        """Change the task; the thought and the chunk of the old one are dropped."""
+        episode.task, episode.thought, episode.chunk, episode.waiting = task, Thought(), None, None
+        episode.coached = False
+
+    def say(self, episode: Episode, subtask: str) -> None:
+        """Change the subtask, as a coach does; it stands until the next `say` or `instruct`."""
+        episode.thought = dataclasses.replace(episode.thought, subtask=subtask, chain=(subtask,), author="person")
+        episode.coached, episode.chunk, episode.waiting = True, None, None
+
+    def step(
+        self, episodes: Sequence[Episode], observations: Sequence[Observation], thought: Thought | None = None
+    ) -> list[Command]:
+        """The commands of one control step for a batch of episodes.
+
+        thought: None keeps each episode's own and lets the policy think when it is time; a Thought replaces it for all
+        (`Thought.nothing()` to act without). Raises `PolicyError` when the policy answers with something else than chunks.
+        """
+        told = [self._tell(e, o) for e, o in zip(episodes, observations, strict=True)]
+        if thought is not None:
+            for episode in episodes:
+                episode.thought = thought
+        else:
+            due = [i for i, e in enumerate(episodes) if e.steps % self.think_interval == 0 and not e.coached]
+            if due:
+                new = self.policy.think(batch([told[i] for i in due]), [episodes[i].thought for i in due])
+                for i, t in zip(due, new, strict=True):
+                    episodes[i].thought = t
+        due = [i for i, e in enumerate(episodes) if self._must_plan(e)]
+        if due:
+            for i, chunk in zip(due, self._plan([episodes[i] for i in due], [told[i] for i in due]), strict=True):
+                episodes[i].waiting = (episodes[i].steps + self.delay, chunk)
+        return [self._next(e, o) for e, o in zip(episodes, observations, strict=True)]
+
+    # ------------------------------------------------------------------------------------------------------------ parts
+    def _tell(self, episode: Episode, observation: Observation) -> Observation:
+        """What the policy may know."""
+        told = {**observation, TASK: episode.task}
+        if not self.privileged:
+            for key in PRIVILEGED_KEYS:
+                told.pop(key, None)
+        return told
+
+    def _must_plan(self, episode: Episode) -> bool:
+        if episode.waiting is not None:
+            return False
+        if episode.chunk is None:
+            return True
+        interval = min(self.replan_interval or len(episode.chunk), len(episode.chunk))
+        # With a delay, ask early enough for the next chunk to be there when this one's share has been executed.
+        return episode.cursor >= max(interval - self.delay, 0)
+
+    def _plan(self, episodes: list[Episode], told: list[Observation]) -> np.ndarray:
+        observation = batch(told)
+        if self.noise_shape is not None:
+            observation[NOISE] = np.stack([e.rng.standard_normal(self.noise_shape, np.float32) for e in episodes])
+        chunks = np.asarray(self.policy.act(observation, [e.thought for e in episodes]))
+        if chunks.ndim != 3 or chunks.shape[0] != len(episodes) or chunks.shape[2] != self.body.size:
+            raise PolicyError(
+                f"{type(self.policy).__name__}.act returned shape {chunks.shape}; "
+                f"expected (B, H, A) = ({len(episodes)}, H, {self.body.size})"
+            )
+        if not np.isfinite(chunks).all():
+            raise PolicyError(f"{type(self.policy).__name__}.act returned NaN or infinity: the robot must not follow that")
+        return chunks
+
+    def _next(self, episode: Episode, observation: Observation) -> Command:
+        if episode.waiting is not None and episode.waiting[0] <= episode.steps:
+            # The chunk was planned `delay` steps ago: its first actions belong to the past.
+            late = self.delay if episode.chunk is not None else 0
+            episode.chunk, episode.cursor, episode.waiting = episode.waiting[1], late, None
+        if episode.chunk is None:
+            label = np.asarray(observation[STATE], np.float32)  # nothing planned yet: stay
+        else:
+            label = episode.chunk[min(episode.cursor, len(episode.chunk) - 1)]
+            episode.cursor += 1
+        executed = label
+        if episode.offset is not None:
+            assert self.disturbance is not None
+            episode.offset = self.disturbance.next(episode.trouble, episode.offset, episode.thought, self._is_joint)
+            executed = label + episode.offset
+        spec = self.body.action
+        executed = np.clip(executed, spec.low, spec.high).astype(np.float32)
+        episode.steps += 1
+        return Command(np.asarray(label, np.float32), executed, episode.thought)
+
+
+def batch(observations: Sequence[Observation]) -> Observation:
+    """Observations of single robots → one with a leading axis; what is not an array becomes a list."""
+    joined: dict[str, Any] = {}
+    for key, first in observations[0].items():
+        values = [o[key] for o in observations]
+        # Truth has as many rows as its scene has parts: it stays a list.
+        same = isinstance(first, np.ndarray) and all(np.shape(v) == first.shape for v in values)
+        joined[key] = np.stack(values) if same else values
+    return joined

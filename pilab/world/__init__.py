@@ -1,0 +1,1 @@
+"""The simulated world: bodies, objects, tasks, cameras, demonstrators. MuJoCo without OpenGL."""

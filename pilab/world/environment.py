@@ -1,0 +1,271 @@
+"""A running world: physics, observations, and what tasks ask of it; and the same behind Gymnasium's interface.
+
+Design choices
+--------------
+* One `World` belongs to one thread at a time; many worlds run in many threads, because MuJoCo releases the GIL.
+* `step` takes absolute joint targets and reaches them *linearly within the control period*, whatever the rate.
+* A world is a function of (scene, actions): no clock, no global random state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+
+from pilab.contracts import (
+    ENVIRONMENT_STATE,
+    SCENE,
+    STATE,
+    TASK,
+    Observation,
+    Scene,
+    find,
+    image_key,
+    points_key,
+)
+from pilab.world.cameras import Caster, View
+from pilab.world.kinematics import chain
+from pilab.world.scenes import build, find_body, sample_scene
+
+SLOTS = 12  # rows of points.<camera>: objects and places of a scene, in its order
+SETTLE_STEPS = 60  # physics steps before the first observation
+
+
+class World:
+    """A scene brought to life. Lengths in m, angles in rad."""
+
+    def __init__(self, scene: Scene, tune: Callable[[mujoco.MjSpec], None] | None = None) -> None:
+        self.scene, self.body = scene, find_body(scene.body)
+        self.model = model = build(scene, tune)
+        self.data = mujoco.MjData(model)
+        self.caster = Caster(model, scene)
+        self.period = model.opt.timestep * round(self.body.physics_hz / self.body.control_hz)  # s per control step
+        self.steps = 0
+        self._index(model)
+        self._start()
+
+    # ----------------------------------------------------------------------------------------------------- construction
+    def _index(self, model: mujoco.MjModel) -> None:
+        """Look every name up once."""
+        names = self.body.action.names
+        joints = [n.replace("_gripper", "_finger_a") for n in names]
+        self._is_gripper = np.array([n.endswith("_gripper") for n in names])
+        self._qpos = np.array([model.joint(j).qposadr[0] for j in joints])
+        self._actuator = np.array([model.actuator(n).id for n in names])
+        self._act = np.array([model.actuator(n).actadr[0] for n in names])
+        half = np.array([arm.opening / 2 for arm in self.body.arms])
+        self._scale = np.ones(len(names))  # action units → joint units
+        self._scale[self._is_gripper] = half
+        self._low, self._high = self.body.action.low, self.body.action.high
+        self._bodies = [model.body(p.name).id for p in self.scene.parts]
+        self._order = {p.name: i for i, p in enumerate(self.scene.parts)}
+        root_to_part = {b: i for i, b in enumerate(self._bodies)}
+        self._joint = {}
+        for part in self.scene.parts:
+            if "fixture" in part.parameters:
+                self._joint[part.name] = model.joint(part.name).qposadr[0]
+        # geom → part (−1: none) and geom → finger (2·arm + side, −1: none)
+        self._part_of = np.full(model.ngeom + 1, -1)
+        self._finger_of = np.full(model.ngeom, -1)
+        self._point_of = np.full(model.ngeom + 1, -1)  # the geoms that stand for a part in points.<camera>
+        for g in range(model.ngeom):
+            b = model.geom_bodyid[g]
+            while b and b not in root_to_part:
+                b = model.body_parentid[b]
+            part = root_to_part.get(b, -1) if b else -1
+            self._part_of[g] = self._point_of[g] = part
+            if part >= 0 and self.scene.parts[part].name in self._joint and not model.geom(g).name.endswith("_handle"):
+                self._point_of[g] = -1  # a fixture is pointed at by its handle
+        self._fingers_touch = [0] * len(self.body.arms)
+        for i, arm in enumerate(self.body.arms):
+            for side, label in enumerate("ab"):
+                self._finger_of[model.geom(f"{arm.name}_finger_{label}").id] = 2 * i + side
+
+    def _start(self) -> None:
+        model, data = self.model, self.data
+        start = np.array(self.scene.start)
+        self._set_joints(start)
+        for part in self.scene.parts:
+            if part.name in self._joint:
+                data.qpos[self._joint[part.name]] = part.parameters.get("value", 0.0)
+        self._command = np.clip(start, self._low, self._high)
+        data.act[self._act] = self._command * self._scale
+        mujoco.mj_step(model, data, SETTLE_STEPS)
+        data.time = 0.0
+        mujoco.mj_forward(model, data)
+
+    def _set_joints(self, q: np.ndarray) -> None:
+        self.data.qpos[self._qpos] = q * self._scale
+        for i, arm in enumerate(self.body.arms):  # the second finger follows the first
+            address = self.model.joint(f"{arm.name}_finger_b").qposadr[0]
+            self.data.qpos[address] = q[self._is_gripper][i] * arm.opening / 2
+
+    # -------------------------------------------------------------------------------------------------------- the robot
+    @property
+    def state(self) -> np.ndarray:
+        """(A,) float32: joint angles and gripper openings, measured."""
+        return (self.data.qpos[self._qpos] / self._scale).astype(np.float32)
+
+    def step(self, action: np.ndarray, hz: int | None = None) -> np.ndarray:
+        """Advance one period of `hz` (default: control) towards the targets (A,); returns the clipped command.
+
+        Raises ValueError for an action of another shape or with NaN.
+        """
+        action = np.asarray(action, float)
+        if action.shape != self._low.shape or not np.isfinite(action).all():
+            raise ValueError(f"action {action!r} is not {len(self._low)} finite numbers in the order of embodiment.action.names")
+        command = np.clip(action, self._low, self._high)
+        substeps = self.body.physics_hz // (hz or self.body.control_hz)
+        target = command * self._scale
+        # A shut hand aims a little beyond closed, so that it squeezes what it holds instead of only touching it.
+        target[self._is_gripper] -= 0.008 * (1 - command[self._is_gripper])
+        duration = substeps * self.model.opt.timestep
+        self.data.ctrl[self._actuator] = (target - self.data.act[self._act]) / duration
+        mujoco.mj_step(self.model, self.data, substeps)
+        self.data.act[self._act] = target  # exactly, so that rounding does not add up over an episode
+        self._command = command
+        self.steps += 1
+        return command
+
+    def tips(self) -> np.ndarray:
+        """(arms, 3) tool tips in the world."""
+        q = self.state.astype(float)
+        return np.stack([chain(a).forward(q[self.body.slice(a.name)][:-1])[0] for a in self.body.arms])
+
+    # ------------------------------------------------------------------------------------------------- what tasks ask
+    def position(self, part: str) -> np.ndarray:
+        """(3,) centre of a part."""
+        return self.data.xpos[self._bodies[self._order[part]]].copy()
+
+    def quaternion(self, part: str) -> np.ndarray:
+        """(4,) w x y z."""
+        return self.data.xquat[self._bodies[self._order[part]]].copy()
+
+    def joint(self, part: str) -> float:
+        """The joint value of a fixture; 0 for anything else."""
+        return float(self.data.qpos[self._joint[part]]) if part in self._joint else 0.0
+
+    def touching(self) -> dict[str, set[int]]:
+        """Part name → which fingers touch it (2·arm + side)."""
+        found: dict[str, set[int]] = {}
+        for a, b in self.data.contact.geom[: self.data.ncon]:
+            for finger, other in ((self._finger_of[a], self._part_of[b]), (self._finger_of[b], self._part_of[a])):
+                if finger >= 0 and other >= 0:
+                    found.setdefault(self.scene.parts[other].name, set()).add(int(finger))
+        return found
+
+    def touched(self, part: str) -> bool:
+        return part in self.touching()
+
+    def holder(self, part: str) -> str | None:
+        """The arm that holds a part between both fingers, if any."""
+        fingers = self.touching().get(part, set())
+        for i, arm in enumerate(self.body.arms):
+            if {2 * i, 2 * i + 1} <= fingers:
+                return arm.name
+        return None
+
+    # ------------------------------------------------------------------------------------------------------ observation
+    def observe(self, cameras: tuple[str, ...] | None = None, points: bool = False) -> Observation:
+        """State, instruction, truth and the pictures of `cameras` (None for all). points: also where everything is."""
+        observation: Observation = {
+            STATE: self.state,
+            TASK: self.scene.instruction,
+            SCENE: self.scene,
+            ENVIRONMENT_STATE: self.truth(),
+        }
+        for sensor in self.body.sensors:
+            observation[sensor.key] = np.asarray(find(sensor.kind, "pilab.world", "read", "sensor")(self), np.float32)
+        for camera in self.body.cameras if cameras is None else map(self.body.camera, cameras):
+            view = self.caster.look(self.data, camera)
+            observation[image_key(camera.name)] = view.rgb
+            if points:
+                observation[points_key(camera.name)] = self.points(view)
+        return observation
+
+    def truth(self) -> np.ndarray:
+        """(parts, 8): position, quaternion (w x y z) and joint value of every part, in the order of the scene."""
+        data = self.data
+        joints = np.array([[self.joint(p.name)] for p in self.scene.parts])
+        return np.concatenate([data.xpos[self._bodies], data.xquat[self._bodies], joints], 1)
+
+    def points(self, view: View, least: int = 2) -> np.ndarray:
+        """(SLOTS, 3) u, v, visible: the centroid of every part's pixels, visible when it covers `least` of them."""
+        height, width = view.geom.shape
+        owner = self._point_of[view.geom.reshape(-1)]
+        seen = np.flatnonzero(owner >= 0)
+        owner = owner[seen]
+        count = np.bincount(owner, minlength=SLOTS)
+        u = np.bincount(owner, (seen % width + 0.5) / width, SLOTS)
+        v = np.bincount(owner, (seen // width + 0.5) / height, SLOTS)
+        visible = count >= least
+        many = np.maximum(count, 1)
+        return np.stack([u / many * visible, v / many * visible, visible], 1)[:SLOTS].astype(np.float32)
+
+    # -------------------------------------------------------------------------------------------------------- snapshots
+    def snapshot(self) -> np.ndarray:
+        """The whole physical state, for `restore` or for a renderer in another thread."""
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(self.model, kind))
+        mujoco.mj_getState(self.model, self.data, state, kind)
+        return state
+
+    def restore(self, state: np.ndarray) -> None:
+        mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+        mujoco.mj_forward(self.model, self.data)
+
+
+class RobotEnv(gymnasium.Env):
+    """Gymnasium's interface to one task: `gymnasium.vector` and every tool that speaks it can drive the robot.
+
+    Observations are our keys; the reward is 1 when the goal has held for a second, and the episode ends there.
+    `reset(seed=s)` draws the scene of that seed; `reset(options={"scene": scene})` takes a given one.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's own attribute
+
+    def __init__(self, task: str = "put", body: str = "duo", render_mode: str | None = None) -> None:
+        self.task_name, self.body_name, self.render_mode = task, body, render_mode
+        body_data = find_body(body)
+        spec = body_data.action
+        self.action_space = gymnasium.spaces.Box(spec.low.astype(np.float32), spec.high.astype(np.float32))
+        spaces: dict[str, Any] = {
+            STATE: gymnasium.spaces.Box(-np.inf, np.inf, (body_data.size,), np.float32),
+            TASK: gymnasium.spaces.Text(200, charset=frozenset("abcdefghijklmnopqrstuvwxyz -")),
+        }
+        for c in body_data.cameras:
+            spaces[image_key(c.name)] = gymnasium.spaces.Box(0, 255, (c.height, c.width, 3), np.uint8)
+        self.observation_space = gymnasium.spaces.Dict(spaces)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
+        from pilab.world.monitor import Monitor
+
+        super().reset(seed=seed)
+        scene = (options or {}).get("scene")
+        if scene is None:
+            number = seed if seed is not None else int(self.np_random.integers(500_000))
+            scene = sample_scene(number, self.task_name, body=self.body_name)
+        self.world = World(scene)
+        self.monitor = Monitor(self.world, scene.goal)
+        return self._observation(), {"scene": scene.hash, "seed": scene.seed}
+
+    def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict]:
+        self.world.step(action)
+        self.monitor.update()
+        won = self.monitor.success
+        late = self.world.steps >= self.monitor.limit
+        return self._observation(), float(won), won, late and not won, dict(self.monitor.metrics())
+
+    def render(self) -> np.ndarray | None:
+        if self.render_mode != "rgb_array":
+            return None
+        camera = self.world.body.cameras[0]
+        return self.world.caster.look(self.world.data, camera).rgb
+
+    def _observation(self) -> Observation:
+        full = self.world.observe()
+        return {key: full[key] for key in self.observation_space.spaces}

@@ -1,0 +1,127 @@
+"""What a task is: words, a layout, a predicate, ordered subtasks, and what to swap for a control.
+
+A new task is one file, in `pilab/world/tasks/` or anywhere importable, with an object called TASK. Verbs follow the
+decomposition that exposes policies which move well and listen badly: did it reach, grasp anything, grasp the right
+thing, place it right, move something else ("Robust Skills, Brittle Grounding", arXiv:2602.24143).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pilab.contracts import Goal, Part, Scene, find
+from pilab.world import objects, places
+
+if TYPE_CHECKING:
+    from pilab.world.environment import World
+
+HOLD_SECONDS = 1.0  # success must last this long
+
+
+class Task:
+    """Subclass, fill in, and make one instance called TASK."""
+
+    name: str  # unique; seeds the sampler
+    verb: str
+    arms: int = 1  # how many the task needs
+    seconds: float = 12.0  # simulated time allowed
+    metrics: tuple[str, ...] = ("reached", "grasped_any", "grasped_right", "placed_right", "wrong_moved")  # that apply
+    demonstrator: str = ""  # module:class of a script in pilab.world.demonstrators' style; empty if there is none
+    templates: tuple[str, ...]  # with {object}, and {in} {place} where there is a place
+    held_out_templates: tuple[str, ...]  # paraphrases never used in training
+
+    def lay_out(
+        self, rng: np.random.Generator, pool: tuple[str, ...], cell: tuple[str, str | None] | None, reserved: bool
+    ) -> tuple[list[Part], Goal]:
+        """Draw the parts and the goal of a scene; raise `scenes.Rejected` to draw again."""
+        raise NotImplementedError(f"task {self.name!r} lays out no scene")
+
+    def achieved(self, world: World, goal: Goal) -> bool:
+        """Whether the world is, at this instant, as `goal` wants it."""
+        raise NotImplementedError(f"task {self.name!r} has no predicate")
+
+    def subtasks(self, scene: Scene, facts: objects.Facts) -> tuple[str, ...]:
+        """The steps in order, in words."""
+        return (self.say_plain(scene.goal, facts),)
+
+    def stage(self, world: World, goal: Goal) -> int:
+        """The oracle: index of the subtask that is right now."""
+        return 0
+
+    def target(self, world: World, goal: Goal) -> np.ndarray:
+        """(3,) m: the point a hand has to reach first."""
+        return world.position(goal.object)
+
+    def waypoints(self, parts: list[Part], goal: Goal) -> list[tuple[float, float, float]]:
+        """Points the tool tip must be able to reach, m."""
+        by_name = {p.name: p for p in parts}
+        ends = [by_name[n].position for n in (goal.object, goal.place) if n]
+        return [(x, y, z) for x, y, _ in ends for z in (0.03, 0.16)]
+
+    def swap(self, scene: Scene, rng: np.random.Generator) -> Goal:
+        """Another goal that the same scene allows, for the swap control: another object, never a reserved cell."""
+        from pilab.world.scenes import is_reserved_cell
+
+        goal = scene.goal
+        others = [
+            Goal(goal.verb, p.name, goal.place)
+            for p in scene.parts
+            if p.parameters.get("look") in objects.HANDLED
+            and p.name not in (goal.object, goal.place)
+            and not is_reserved_cell(goal.verb, p.name, goal.place)
+            and self.suits(p.name)
+        ]
+        return others[rng.integers(len(others))] if others else goal
+
+    def suits(self, look: str) -> bool:
+        """Whether an object can be the one this verb moves."""
+        return True
+
+    # --------------------------------------------------------------------------------------------------------- language
+    def say(self, goal: Goal, facts: objects.Facts, rng: np.random.Generator, templates: tuple[str, ...]) -> str:
+        """An instruction for `goal` from one of `templates`; one in four names the object by its look."""
+        template = templates[rng.integers(len(templates))]
+        by_look = rng.random() < 0.25
+        return template.format(**self._words(goal, facts, by_look))
+
+    def say_plain(self, goal: Goal, facts: objects.Facts) -> str:
+        """The first template, with nouns."""
+        return self.templates[0].format(**self._words(goal, facts, by_look=False))
+
+    def _words(self, goal: Goal, facts: objects.Facts, by_look: bool) -> dict[str, str]:
+        words = {"object": name_of(goal.object, facts, by_look)}
+        if goal.place:
+            words["place"] = name_of(goal.place, facts, by_look)
+            words["in"] = places.PLACES[goal.place].preposition if goal.place in places.PLACES else "on"
+        return words
+
+
+def name_of(part: str, facts: objects.Facts, by_look: bool = False) -> str:
+    """What a part is called: `the apple`, `the red and green ball`, `the bowl`."""
+    if part in facts.rows:
+        return "the " + (objects.describe(part) if by_look else facts.noun(part))
+    return f"the {part}"
+
+
+def task_of(scene: Scene) -> Task:
+    """The task of a scene."""
+    return find(scene.task, "pilab.world.tasks", "TASK", "task")
+
+
+def facts_of(scene: Scene) -> objects.Facts:
+    """The table of facts a scene was named with."""
+    name, _, seed = scene.facts.partition("-")
+    return objects.invented(int(seed)) if name == "invented" else objects.household()
+
+
+def respoken(scene: Scene, goal: Goal, rng: np.random.Generator | None = None, held_out: bool = False) -> Scene:
+    """The same world with another goal (or the same one) said in other words.
+
+    held_out: use the templates that no training data contains.
+    """
+    task, facts = task_of(scene), facts_of(scene)
+    templates = task.held_out_templates if held_out else task.templates
+    text = task.say(goal, facts, rng, templates) if rng is not None else task.say_plain(goal, facts)
+    return scene.replace(goal=goal, instruction=text)

@@ -1,0 +1,1 @@
+"""One file per task. A task is an object called TASK, made from `pilab.world.task.Task`."""

@@ -1,0 +1,58 @@
+"""What opening and closing share: both fixtures stand there, and one joint has to end on the other side."""
+
+from __future__ import annotations
+
+from pilab.contracts import Goal
+from pilab.world import places, scenes
+from pilab.world.task import Task, name_of
+
+
+class Operate(Task):
+    """Move the joint of a fixture; `wants_open` says which way."""
+
+    demonstrator = "pilab.world.demonstrators.operate:Operate"
+    metrics = ("reached", "placed_right", "wrong_moved")
+    wants_open: bool
+
+    def lay_out(self, rng, pool, cell, reserved):
+        names = list(places.FIXTURES)
+        target = cell[0] if cell else names[rng.integers(len(names))]
+        values = {}
+        for name, fixture in places.FIXTURES.items():
+            is_open = (not self.wants_open) if name == target else rng.random() < 0.5
+            values[name] = fixture.travel * (rng.uniform(0.9, 1.0) if is_open else rng.uniform(0.0, 0.03))
+        around = list(places.PLACES)
+        chosen = [around[i] for i in rng.permutation(len(around))[:2]]
+        standing = scenes.stand(rng, [*names, *chosen], values)
+        things = scenes.scatter(rng, scenes.draw_company(rng, [pool[rng.integers(len(pool))]], pool), standing)
+        return [*things, *standing], Goal(self.verb, target)
+
+    def waypoints(self, parts, goal):
+        part = next(p for p in parts if p.name == goal.object)
+        travel = places.fixture_of(part).travel
+        ends = [tuple(places.handle_position(part, value)) for value in (0.0, travel)]
+        return [*ends, *((x, y, z + 0.10) for x, y, z in ends)]
+
+    def opened(self, world, name):
+        """How far a fixture is open, 0 … 1."""
+        return world.joint(name) / places.fixture_of(world.scene.part(name)).travel
+
+    def achieved(self, world, goal):
+        far = self.opened(world, goal.object)
+        return bool((far > 0.75 if self.wants_open else far < 0.12) and not world.touched(goal.object))
+
+    def target(self, world, goal):
+        return places.handle_position(world.scene.part(goal.object), world.joint(goal.object))
+
+    def subtasks(self, scene, facts):
+        thing = name_of(scene.goal.object, facts)
+        return f"take the handle of {thing}", f"{self.verb} {thing}", "let go"
+
+    def stage(self, world, goal):
+        if self.achieved(world, goal):
+            return 2
+        return int(world.holder(goal.object) is not None)
+
+    def swap(self, scene, rng):
+        """The other fixture."""
+        return Goal(self.verb, next(n for n in places.FIXTURES if n != scene.goal.object))

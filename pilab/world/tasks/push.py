@@ -1,0 +1,89 @@
+"""Push an object until it stands beside a place, in the manner of Language-Table (Lynch et al. 2022, arXiv:2210.06407)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pilab.world import objects, places, scenes
+from pilab.world.task import Task, name_of
+
+BESIDE = 0.022  # the gap between the two footprints that counts as beside, m
+RUN_UP = 0.062  # how far behind the object's rim the hand comes down, m
+CORRIDOR = 0.085  # others keep this far from the line of the push, m
+
+
+class Push(Task):
+    name = verb = "push"
+    demonstrator = "pilab.world.demonstrators.push:Push"
+    metrics = ("reached", "placed_right", "wrong_moved")
+    templates = (
+        "push {object} to {place}",
+        "slide {object} to {place}",
+        "push {object} over to {place}",
+        "nudge {object} towards {place}",
+        "shove {object} next to {place}",
+    )
+    held_out_templates = (
+        "make {object} touch {place} by pushing it",
+        "without lifting it move {object} beside {place}",
+        "bring {object} up against {place}",
+    )
+
+    def lay_out(self, rng, pool, cell, reserved):
+        target, place = cell or scenes.draw_cell(rng, self.verb, pool, tuple(places.PLACES), reserved)
+        others = [p for p in places.PLACES if p != place]
+        standing = scenes.stand(rng, [place, others[rng.integers(len(others))]])
+        things = scenes.scatter(rng, scenes.draw_company(rng, [target], pool), standing)
+        goal = scenes.Goal(self.verb, target, place)
+        parts = [*things, *standing]
+        self._check_path(parts, goal)
+        return parts, goal
+
+    def _check_path(self, parts, goal):
+        """Reject a push that starts at its end, or whose hand would meet something else on its way."""
+        by_name = {p.name: p for p in parts}
+        start, end = (np.array(by_name[n].position[:2]) for n in (goal.object, goal.place))
+        way = end - start
+        length = float(np.hypot(*way))
+        way /= length
+        gap = length - places.PLACES[goal.place].radius - objects.shape_of(goal.object).radius
+        if not 0.045 < gap < 0.26:
+            raise scenes.Rejected
+        for part in parts:
+            if part.name in (goal.object, goal.place):
+                continue
+            off = np.array(part.position[:2]) - start
+            along, across = float(off @ way), abs(float(off[0] * way[1] - off[1] * way[0]))
+            wide = CORRIDOR + (places.place_of(part).radius - 0.035 if "place" in part.parameters else 0.0)
+            behind = objects.shape_of(goal.object).radius + RUN_UP + 0.06
+            if across < wide and -behind < along < length:
+                raise scenes.Rejected
+
+    def waypoints(self, parts, goal):
+        by_name = {p.name: p for p in parts}
+        start, end = (np.array(by_name[n].position[:2]) for n in (goal.object, goal.place))
+        way = (end - start) / np.hypot(*(end - start))
+        behind = start - way * (objects.shape_of(goal.object).radius + RUN_UP)
+        return [(*behind, 0.015), (*behind, 0.12), (*(end - way * 0.1), 0.015)]
+
+    def gap(self, world, goal):
+        """The distance between the footprints of the object and of the place, m."""
+        off = world.position(goal.object) - world.position(goal.place)
+        place = places.place_of(world.scene.part(goal.place))
+        return float(np.hypot(*off[:2])) - place.radius - objects.shape_of(goal.object).radius
+
+    def achieved(self, world, goal):
+        low = world.position(goal.object)[2] < 0.75 * objects.shape_of(goal.object).height
+        return bool(self.gap(world, goal) < BESIDE and low and not world.touched(goal.object))
+
+    def subtasks(self, scene, facts):
+        item, place = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
+        return f"reach behind {item}", f"push {item} to {place}", "let go"
+
+    def stage(self, world, goal):
+        if self.achieved(world, goal):
+            return 2
+        return int(world.touched(goal.object))
+
+
+TASK = Push()

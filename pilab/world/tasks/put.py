@@ -1,0 +1,53 @@
+"""Put an object in or on a place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pilab.world import objects, places, scenes
+from pilab.world.task import Task, name_of
+
+
+class Put(Task):
+    name = verb = "put"
+    demonstrator = "pilab.world.demonstrators.carry:Carry"
+    templates = (
+        "put {object} {in} {place}",
+        "place {object} {in} {place}",
+        "move {object} to {place}",
+        "set {object} {in} {place}",
+        "pick up {object} and put it {in} {place}",
+        "{object} goes {in} {place}",
+    )
+    held_out_templates = (
+        "could you drop {object} {in} {place}",
+        "i would like {object} to be {in} {place}",
+        "take {object} and leave it {in} {place} please",
+    )
+
+    def lay_out(self, rng, pool, cell, reserved):
+        target, place = cell or scenes.draw_cell(rng, self.verb, pool, tuple(places.PLACES), reserved)
+        others = [p for p in places.PLACES if p != place]
+        count = rng.integers(1, 3)
+        standing = scenes.stand(rng, [place, *(others[i] for i in rng.permutation(len(others))[:count])])
+        things = scenes.scatter(rng, scenes.draw_company(rng, [target], pool), standing)
+        return [*things, *standing], scenes.Goal(self.verb, target, place)
+
+    def achieved(self, world, goal):
+        place = places.place_of(world.scene.part(goal.place))
+        item, spot = world.position(goal.object), world.position(goal.place)
+        tall = objects.shape_of(goal.object).height
+        within = np.hypot(*(item - spot)[:2]) < place.inside
+        return bool(within and item[2] < place.wall + 0.8 * tall and not world.touched(goal.object))
+
+    def subtasks(self, scene, facts):
+        item, place = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
+        return f"pick up {item}", f"put {item} {places.place_of(scene.part(scene.goal.place)).preposition} {place}", "let go"
+
+    def stage(self, world, goal):
+        if self.achieved(world, goal):
+            return 2
+        return int(world.holder(goal.object) is not None)
+
+
+TASK = Put()

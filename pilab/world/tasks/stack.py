@@ -1,0 +1,45 @@
+"""Stack an object on another one that has a flat top."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pilab.world import objects, places, scenes
+from pilab.world.task import Task, name_of
+
+
+class Stack(Task):
+    name = verb = "stack"
+    demonstrator = "pilab.world.demonstrators.carry:Carry"
+    templates = ("stack {object} on {place}", "put {object} on top of {place}", "set {object} on top of {place}")
+    held_out_templates = ("build a tower with {object} above {place}", "{place} should carry {object}")
+
+    def suits(self, look):
+        return objects.shape_of(look).rests
+
+    def lay_out(self, rng, pool, cell, reserved):
+        movable = tuple(k for k in pool if self.suits(k))
+        bases = tuple(k for k in pool if objects.shape_of(k).flat_top)
+        target, base = cell or scenes.draw_cell(rng, self.verb, movable, bases, reserved)
+        around = list(places.PLACES)
+        standing = scenes.stand(rng, [around[i] for i in rng.permutation(len(around))[:2]])
+        things = scenes.scatter(rng, scenes.draw_company(rng, [target, base], pool), standing)
+        return [*things, *standing], scenes.Goal(self.verb, target, base)
+
+    def achieved(self, world, goal):
+        item, base = world.position(goal.object), world.position(goal.place)
+        rise = (objects.shape_of(goal.object).height + objects.shape_of(goal.place).height) / 2
+        above = np.hypot(*(item - base)[:2]) < 0.022 and abs(item[2] - base[2] - rise) < 0.008
+        return bool(above and not world.touched(goal.object))
+
+    def subtasks(self, scene, facts):
+        item, base = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
+        return f"pick up {item}", f"stack {item} on {base}", "let go"
+
+    def stage(self, world, goal):
+        if self.achieved(world, goal):
+            return 2
+        return int(world.holder(goal.object) is not None)
+
+
+TASK = Stack()
