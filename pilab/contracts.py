@@ -34,7 +34,9 @@ ENVIRONMENT_STATE = "observation.environment_state"  # (P, 8) float64: position,
 SCENE = "scene"  # Scene; only privileged policies receive it
 NOISE = "noise"  # (H, A) float32 standard normal, drawn by the Executor for policies that ask for it
 
-Observation = dict[str, Any]  # one robot's observation; a batch has the same keys and a leading axis (lists for objects)
+Observation = dict[
+    str, Any
+]  # one robot's observation; a batch has the same keys and a leading axis (lists for objects)
 
 
 def image_key(camera: str) -> str:
@@ -398,4 +400,6 @@ class Row:
         try:
             return cls(**json.loads(text))
         except (TypeError, ValueError) as error:
-            raise PilabError(f"not a result row: {error}; expected one JSON object per line, as Row.to_json writes") from error
+            raise PilabError(
+                f"not a result row: {error}; expected one JSON object per line, as Row.to_json writes"
+            ) from error

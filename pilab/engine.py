@@ -27,6 +27,7 @@ import time
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,22 @@ class Engine:
 def progress(folder: str | Path, done: float, total: float) -> None:
     """For a run's function to call: `done` of `total` steps are over. `Engine.map` shows the sum over runs."""
     _write(Path(folder) / "progress.json", {"done": done, "total": total})
+
+
+def provenance() -> dict[str, Any]:
+    """Where a result comes from: the commit of this checkout ("" outside one) and the versions that matter."""
+    root = Path(__file__).parent.parent
+    commit = ""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        asked = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, timeout=10
+        )
+        commit = asked.stdout.strip()
+    versions = {"python": platform.python_version()}
+    for name in ("pilab", "mujoco", "numpy", "torch"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {"commit": commit, "versions": versions}
 
 
 def execute(folder: str | Path) -> bool:

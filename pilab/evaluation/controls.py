@@ -32,10 +32,13 @@ def _darken(observation: Observation) -> Observation:
 
 def swap(trial: Trial, rng: np.random.Generator) -> Trial:
     """Another object's instruction; raises `PolicyError` when the scene holds no other object to name."""
-    goal = task_of(trial.scene).swap(trial.scene, rng)
-    if goal == trial.scene.goal:
-        raise PolicyError(f"scene {trial.scene.hash} (seed {trial.scene.seed}) holds nothing else to name")
-    return dataclasses.replace(trial, spoken=respoken(trial.scene, goal, rng))
+    scene = trial.scene
+    others = task_of(scene).alternatives(scene.parts, scene.goal)
+    if not others:
+        raise PolicyError(
+            f"scene {scene.hash} (seed {scene.seed}) holds nothing else to name; scenes of a suite always do"
+        )
+    return dataclasses.replace(trial, spoken=respoken(scene, others[rng.integers(len(others))], rng))
 
 
 def scramble(trial: Trial, rng: np.random.Generator) -> Trial:

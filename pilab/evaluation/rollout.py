@@ -48,7 +48,9 @@ def make_policy(name: str, size: int) -> Policy:
     found = find(name, "pilab.world.tasks", "", "policy")
     policy = found() if isinstance(found, type) else found
     if not callable(getattr(policy, "act", None)):
-        raise PolicyError(f"{name} is a {type(policy).__name__} without act(observation, thought); see contracts.Policy")
+        raise PolicyError(
+            f"{name} is a {type(policy).__name__} without act(observation, thought); see contracts.Policy"
+        )
     return policy
 
 
@@ -57,7 +59,9 @@ def suite_tasks(suite: str) -> tuple[str, ...]:
     if suite == "all":
         return ALL
     if ":" not in suite and suite not in names_in("pilab.world.tasks"):
-        raise UnknownNameError("suite", suite, ["all", *names_in("pilab.world.tasks")], "or MODULE:TASK for one of your own")
+        raise UnknownNameError(
+            "suite", suite, ["all", *names_in("pilab.world.tasks")], "or MODULE:TASK for one of your own"
+        )
     return (suite,)
 
 
@@ -102,10 +106,16 @@ def evaluate(
     if control == "replay":
         policy = Replay(record(worlds, batch=batch, threads=threads))
     executor = Executor(policy, embodiment, arm=name)
-    trials = (CONTROLS[control](Trial(s), np.random.default_rng([s.seed, zlib.crc32(control.encode())])) for s in worlds)
+    trials = (
+        CONTROLS[control](Trial(s), np.random.default_rng([s.seed, zlib.crc32(control.encode())])) for s in worlds
+    )
     order = {id_: i for i, id_ in enumerate(s.hash for s in worlds)}
     rows: list[Row | None] = [None] * len(worlds)
-    bar = tqdm(total=len(worlds), desc=f"{name} · {suite}" + (f" · {control}" if control != "none" else ""), disable=not progress)
+    bar = tqdm(
+        total=len(worlds),
+        desc=f"{name} · {suite}" + (f" · {control}" if control != "none" else ""),
+        disable=not progress,
+    )
     origin = provenance()
     with bar:
         for outcome in simulate(executor, trials, batch=batch, threads=threads):
@@ -177,5 +187,7 @@ def table(digest: dict[str, Any]) -> str:
     parts = {"success": digest["success"], **{f"  {v}": r for v, r in digest["per_verb"].items()}, **digest["metrics"]}
     for name, r in parts.items():
         if r["n"]:
-            lines.append(f"{name:16s} {100 * r['rate']:5.1f} %  [{100 * r['low']:5.1f}, {100 * r['high']:5.1f}]  {r['k']}/{r['n']}")
+            lines.append(
+                f"{name:16s} {100 * r['rate']:5.1f} %  [{100 * r['low']:5.1f}, {100 * r['high']:5.1f}]  {r['k']}/{r['n']}"
+            )
     return "\n".join(lines)

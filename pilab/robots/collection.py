@@ -66,7 +66,9 @@ class Recipe:
         return scene, self.manners[k // len(self.tasks) % len(self.manners)]
 
 
-def demonstrate(scene: Scene, manner: str, arm: str | None, noise: float) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def demonstrate(
+    scene: Scene, manner: str, arm: str | None, noise: float
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """One demonstration as arrays with a leading T and as episode values; None when it failed."""
     frames: list[tuple[Observation, Command]] = []
     body = find_body(scene.body)
@@ -108,7 +110,9 @@ def _work(recipe: Recipe, k: int, folder: str) -> tuple[dict[str, Any], dict[str
     return found
 
 
-def collect(recipe: Recipe, episodes: int, out: str | Path, *, workers: int | None = None, progress: bool = True) -> Path:
+def collect(
+    recipe: Recipe, episodes: int, out: str | Path, *, workers: int | None = None, progress: bool = True
+) -> Path:
     """Collect until the dataset at `out` has `episodes` episodes; goes on with one of the same recipe.
 
     Raises `ReservedError`, `UnknownNameError`, or `DatasetError` when `out` holds something else.
@@ -122,7 +126,9 @@ def collect(recipe: Recipe, episodes: int, out: str | Path, *, workers: int | No
     if (out / "meta" / "info.json").exists():
         writer = DatasetWriter.resume(out)
         if writer.meta.get("recipe") != plan:
-            raise DatasetError(f"{out} was collected with recipe {writer.meta.get('recipe')}; expected {plan}. Use another folder")
+            raise DatasetError(
+                f"{out} was collected with recipe {writer.meta.get('recipe')}; expected {plan}. Use another folder"
+            )
     else:
         meta = {"recipe": plan, "source": "scripted demonstrator in simulation", **provenance()}
         writer = DatasetWriter.create(out, body.control_hz, features(body, SLOTS), body.name, meta)
@@ -131,7 +137,9 @@ def collect(recipe: Recipe, episodes: int, out: str | Path, *, workers: int | No
     workers = workers or os.cpu_count() or 1
     pending: deque = deque()
     failed = 0
-    bar = tqdm(total=episodes, initial=done, desc=f"collect {' '.join(recipe.tasks)}", unit="episode", disable=not progress)
+    bar = tqdm(
+        total=episodes, initial=done, desc=f"collect {' '.join(recipe.tasks)}", unit="episode", disable=not progress
+    )
     # One thread in each process: the processes are the parallelism.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with bar, ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:

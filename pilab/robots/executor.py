@@ -41,7 +41,9 @@ class Disturbance(Protocol):
 
     def start(self, rng: np.random.Generator, size: int) -> np.ndarray | None: ...
 
-    def next(self, rng: np.random.Generator, last: np.ndarray, thought: Thought, is_joint: np.ndarray) -> np.ndarray: ...
+    def next(
+        self, rng: np.random.Generator, last: np.ndarray, thought: Thought, is_joint: np.ndarray
+    ) -> np.ndarray: ...
 
 
 @dataclass
@@ -167,7 +169,9 @@ class Executor:
                 f"expected (B, H, A) = ({len(episodes)}, H, {self.body.size})"
             )
         if not np.isfinite(chunks).all():
-            raise PolicyError(f"{type(self.policy).__name__}.act returned NaN or infinity: the robot must not follow that")
+            raise PolicyError(
+                f"{type(self.policy).__name__}.act returned NaN or infinity: the robot must not follow that"
+            )
         return chunks
 
     def _next(self, episode: Episode, observation: Observation) -> Command:

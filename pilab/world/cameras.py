@@ -85,7 +85,7 @@ class Caster:
             self._buffers[camera] = (rays, np.empty((n, 3)), np.empty(n, np.int32), np.empty(n), np.empty((n, 3)))
         return self._buffers[camera]
 
-    def _lit(self, data, position, world, geom, depth, normal) -> np.ndarray:  # noqa: ANN001
+    def _lit(self, data, position, world, geom, depth, normal) -> np.ndarray:
         """(N,) 1 where the light reaches the hit point, less in its own or another's shadow."""
         lit = np.ones(len(geom))
         # MuJoCo casts many rays from one point; shadow rays start at many. Cast them backwards, from a far point in the
@@ -102,7 +102,7 @@ class Caster:
         return lit
 
     @staticmethod
-    def _paste(data, decal, picture, position, world, geom, depth, colour) -> None:  # noqa: ANN001
+    def _paste(data, decal, picture, position, world, geom, depth, colour) -> None:
         """Colour the pixels of a card's upper face from its picture."""
         pixels = np.flatnonzero(geom == decal)
         if not len(pixels):
@@ -125,7 +125,9 @@ def pixel_rays(camera: CameraSpec) -> np.ndarray:
     return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).reshape(-1, 3)
 
 
-def look_at(name: str, position: tuple, target: tuple, height: int, width: int, fovy: float) -> tuple[CameraSpec, np.ndarray]:
+def look_at(
+    name: str, position: tuple, target: tuple, height: int, width: int, fovy: float
+) -> tuple[CameraSpec, np.ndarray]:
     """A camera at `position` that looks at `target`, and its frame (3, 3), for `Caster.look_from`."""
     back = np.array(position, float) - np.array(target, float)
     back /= np.linalg.norm(back)

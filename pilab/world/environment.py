@@ -117,7 +117,9 @@ class World:
         """
         action = np.asarray(action, float)
         if action.shape != self._low.shape or not np.isfinite(action).all():
-            raise ValueError(f"action {action!r} is not {len(self._low)} finite numbers in the order of embodiment.action.names")
+            raise ValueError(
+                f"action {action!r} is not {len(self._low)} finite numbers in the order of embodiment.action.names"
+            )
         command = np.clip(action, self._low, self._high)
         substeps = self.body.physics_hz // (hz or self.body.control_hz)
         target = command * self._scale

@@ -178,10 +178,16 @@ def household() -> Facts:
 def invented(seed: int) -> Facts:
     """A world of nouns that nobody knows: names, kinds and homes drawn at random over all looks, whatever they look like."""
     rng = np.random.default_rng([seed, 40])
-    onsets, vowels, codas = "b d f g j k l m n p r s t v w z".split(), "a e i o u".split(), "b d f g k l m n p x".split()
+    onsets, vowels, codas = (
+        "b d f g j k l m n p r s t v w z".split(),
+        "a e i o u".split(),
+        "b d f g k l m n p x".split(),
+    )
     nouns: dict[str, None] = {}  # an ordered set
     while len(nouns) < len(LOOKS):
-        nouns[rng.choice(onsets) + rng.choice(vowels) + rng.choice(onsets) + rng.choice(vowels) + rng.choice(codas)] = None
+        nouns[rng.choice(onsets) + rng.choice(vowels) + rng.choice(onsets) + rng.choice(vowels) + rng.choice(codas)] = (
+            None
+        )
     kinds = rng.permutation(np.arange(len(LOOKS)) % len(_HOMES))
     homes = dict(zip(_HOMES, rng.permutation(list(_HOMES.values())), strict=True))
     names = list(_HOMES)
@@ -220,7 +226,9 @@ def build(spec: mujoco.MjSpec, item: Part) -> None:
     joint.damping[:] = 0.0
     solid = sum(s[5] for s in shape.solids)
     for kind, size, position, turn, colour, collides in shape.solids:
-        geom = body.add_geom(type=kind, size=size, pos=position, quat=_quaternion(turn), rgba=(*COLOURS[colours[colour]], 1))
+        geom = body.add_geom(
+            type=kind, size=size, pos=position, quat=_quaternion(turn), rgba=(*COLOURS[colours[colour]], 1)
+        )
         geom.mass = MASS / solid if collides else 0.0
         if collides:
             # They slide on the table and stick to the pads (the larger friction of a pair counts); a ball comes to rest.

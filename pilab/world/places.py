@@ -38,7 +38,13 @@ class Place:
 def _walls(count: int, distance: float, half_width: float, half_height: float, colour: tuple) -> tuple[tuple, ...]:
     turns = [2 * math.pi * i / count for i in range(count)]
     return tuple(
-        (BOX, (0.003, half_width, half_height), (distance * math.cos(a), distance * math.sin(a), half_height), a, colour)
+        (
+            BOX,
+            (0.003, half_width, half_height),
+            (distance * math.cos(a), distance * math.sin(a), half_height),
+            a,
+            colour,
+        )
         for a in turns
     )
 
@@ -120,7 +126,13 @@ def _build_lid(spec: mujoco.MjSpec, part: Part) -> None:
     _box(chest, (0.048, 0.043, 0.002), (0, 0, 0.002), shell)
     lid = chest.add_body(name=f"{part.name}_moving", pos=(0, 0.045, 0.045))
     lid.add_joint(
-        name=part.name, axis=(-1, 0, 0), range=(0, LID_TRAVEL), limited=True, damping=0.02, frictionloss=0.03, armature=0.002
+        name=part.name,
+        axis=(-1, 0, 0),
+        range=(0, LID_TRAVEL),
+        limited=True,
+        damping=0.02,
+        frictionloss=0.03,
+        armature=0.002,
     )
     _box(lid, (0.050, 0.045, 0.002), (0, -0.045, 0), top, mass=0.03)
     _box(lid, (0.004, 0.004, 0.013), (0, -0.075, 0.013), knob, name=f"{part.name}_stem", mass=0.003)
@@ -145,7 +157,9 @@ def place_part(name: str, x: float, y: float, yaw: float) -> Part:
 
 def fixture_part(name: str, x: float, y: float, yaw: float, value: float) -> Part:
     """A fixture whose joint starts at `value`."""
-    return Part(name, FIXTURE_KIND, (round(x, 4), round(y, 4), 0.0), round(yaw, 4), {"fixture": name, "value": round(value, 4)})
+    return Part(
+        name, FIXTURE_KIND, (round(x, 4), round(y, 4), 0.0), round(yaw, 4), {"fixture": name, "value": round(value, 4)}
+    )
 
 
 def place_of(part: Part) -> Place:

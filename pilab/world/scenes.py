@@ -21,7 +21,7 @@ from pilab.contracts import Embodiment, Goal, Part, ReservedError, Scene, SceneE
 from pilab.world import objects, places
 from pilab.world.kinematics import chain, top_down
 
-TRAINING, VALIDATION, REPORTED = range(0, 500_000), range(500_000, 600_000), range(600_000, 700_000)
+TRAINING, VALIDATION, REPORTED = range(500_000), range(500_000, 600_000), range(600_000, 700_000)
 OBJECT_ZONE = ((-0.26, 0.26), (-0.13, 0.03))  # where objects start, m
 PLACE_ROW = ((-0.27, 0.27), (0.125, 0.165))  # where places and fixtures stand, m
 SPACING = 0.092  # between object centres: the open hand must fit between any two, m
@@ -49,7 +49,9 @@ def refuse_reserved(scene: Scene) -> None:
     """Raise `ReservedError` when a scene must not be turned into robot training data."""
     goal = scene.goal
     if is_reserved_cell(goal.verb, goal.object, goal.place):
-        raise ReservedError(f"the cell ({goal.verb}, {goal.object}, {goal.place}) is reserved for testing: draw another")
+        raise ReservedError(
+            f"the cell ({goal.verb}, {goal.object}, {goal.place}) is reserved for testing: draw another"
+        )
     shown = sorted(p.parameters["look"] for p in scene.parts if p.parameters.get("look") in objects.RESERVED)
     if shown:
         raise ReservedError(f"reserved objects in the scene: {', '.join(shown)}; training uses objects.HANDLED only")
@@ -78,20 +80,25 @@ def sample_scene(
     skill = find(task, "pilab.world.tasks", "TASK", "task")
     embodiment = find_body(body)
     if len(embodiment.arms) < skill.arms:
-        raise SceneError(f"task {task!r} needs {skill.arms} arms; body {body!r} has {len(embodiment.arms)}. Use body 'duo'")
+        raise SceneError(
+            f"task {task!r} needs {skill.arms} arms; body {body!r} has {len(embodiment.arms)}. Use body 'duo'"
+        )
     rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(skill.name.encode()).digest()[:4], "big")])
-    for rejections in range(ATTEMPTS):
+    rejections = 0
+    while True:
         try:
             parts, goal = skill.lay_out(rng, pool, cell, reserved_cells)
             check_reach(embodiment, skill.waypoints(parts, goal), skill.arms)
+            if goal.object in objects.LOOKS and not skill.alternatives(parts, goal):  # nothing else to name for a swap
+                raise Rejected
+            break
         except Rejected:
-            continue
-        break
-    else:
-        raise SceneError(
-            f"no layout for task {task!r} with seed {seed} in {ATTEMPTS} attempts; "
-            "ask for fewer objects, another cell or another seed"
-        )
+            rejections += 1
+            if rejections == ATTEMPTS:
+                raise SceneError(
+                    f"no layout for task {task!r} with seed {seed} in {ATTEMPTS} attempts; "
+                    "ask for fewer objects, another cell or another seed"
+                ) from None
     spec = embodiment.action
     is_joint = np.array([not name.endswith("gripper") for name in spec.names])
     start = embodiment.home + rng.normal(0, 0.03, embodiment.size) * is_joint
@@ -104,7 +111,12 @@ def sample_scene(
         instruction=skill.say(goal, facts, rng, skill.templates),
         parts=tuple(parts),
         start=tuple(np.clip(start, spec.low, spec.high).round(5).tolist()),
-        light=(round(np.cos(azimuth), 4), round(np.sin(azimuth), 4), round(height, 4), round(rng.uniform(0.45, 0.6), 4)),
+        light=(
+            round(np.cos(azimuth), 4),
+            round(np.sin(azimuth), 4),
+            round(height, 4),
+            round(rng.uniform(0.45, 0.6), 4),
+        ),
         table=tuple((np.array([0.76, 0.64, 0.50]) * rng.uniform(0.88, 1.08)).round(4).tolist()),
         facts=facts.name,
         rejections=rejections,
@@ -169,7 +181,10 @@ def clear(x: float, y: float, standing: list[Part], margin: float = CLEARANCE) -
             fixture = places.fixture_of(part)
             c, s = np.cos(part.yaw), np.sin(part.yaw)
             across, along = abs(c * dx + s * dy), -s * dx + c * dy  # in the fixture's frame; it opens towards −along
-            if across < fixture.half[0] + margin and -fixture.half[1] - fixture.reach - margin < along < fixture.half[1] + margin:
+            if (
+                across < fixture.half[0] + margin
+                and -fixture.half[1] - fixture.reach - margin < along < fixture.half[1] + margin
+            ):
                 return False
     return True
 
@@ -177,7 +192,9 @@ def clear(x: float, y: float, standing: list[Part], margin: float = CLEARANCE) -
 def stand(rng: np.random.Generator, names: list[str], values: dict[str, float] | None = None) -> list[Part]:
     """Places and fixtures side by side, in random order, with random gaps, depths and small turns."""
     order = [names[i] for i in rng.permutation(len(names))]
-    widths = [2 * (places.PLACES[n].radius if n in places.PLACES else places.FIXTURES[n].half[0] + 0.006) for n in order]
+    widths = [
+        2 * (places.PLACES[n].radius if n in places.PLACES else places.FIXTURES[n].half[0] + 0.006) for n in order
+    ]
     (x0, x1), (y0, y1) = PLACE_ROW
     slack = x1 - x0 - sum(widths) - 0.012 * (len(order) - 1)
     gaps = np.diff(np.sort(np.concatenate([[0.0], rng.uniform(0, slack, len(order)), [slack]])))
@@ -200,7 +217,9 @@ def check_reach(body: Embodiment, waypoints: list[tuple[float, float, float]], a
     for arm in body.arms:
         targets = np.array(waypoints)
         home = np.broadcast_to(arm.home, (len(targets), len(arm.home)))
-        _, miss = chain(arm).inverse(targets, np.broadcast_to(top_down(np.pi), (len(targets), 3, 3)), home, iterations=40)
+        _, miss = chain(arm).inverse(
+            targets, np.broadcast_to(top_down(np.pi), (len(targets), 3, 3)), home, iterations=40
+        )
         able += bool((miss < 1e-3).all())
     if able < arms:
         raise Rejected

@@ -33,7 +33,9 @@ def build(spec: mujoco.MjSpec, item: Part) -> None:
         name=item.name, pos=item.position, quat=(math.cos(item.yaw / 2), 0, 0, math.sin(item.yaw / 2))
     )
     card = f"{item.name}_card"
-    body.add_geom(name=card, type=mujoco.mjtGeom.mjGEOM_BOX, size=HALF, rgba=(0.98, 0.94, 0.55, 1), contype=0, conaffinity=0)
+    body.add_geom(
+        name=card, type=mujoco.mjtGeom.mjGEOM_BOX, size=HALF, rgba=(0.98, 0.94, 0.55, 1), contype=0, conaffinity=0
+    )
     spec.add_text(name=f"{DECAL}{card}", data=item.parameters["text"])
 
 

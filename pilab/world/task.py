@@ -7,6 +7,7 @@ thing, place it right, move something else ("Robust Skills, Brittle Grounding", 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,20 +61,28 @@ class Task:
         ends = [by_name[n].position for n in (goal.object, goal.place) if n]
         return [(x, y, z) for x, y, _ in ends for z in (0.03, 0.16)]
 
-    def swap(self, scene: Scene, rng: np.random.Generator) -> Goal:
-        """Another goal that the same scene allows, for the swap control: another object, never a reserved cell."""
+    def alternatives(self, parts: Sequence[Part], goal: Goal) -> list[Goal]:
+        """Goals about another object that the same parts allow, for the swap control; never a reserved cell.
+
+        With the same place where possible, else with another place of the same kind.
+        """
         from pilab.world.scenes import is_reserved_cell
 
-        goal = scene.goal
+        alike = [goal.place]
+        if goal.place in places.PLACES:
+            alike += [p.name for p in parts if p.name in places.PLACES and p.name != goal.place]
         others = [
-            Goal(goal.verb, p.name, goal.place)
-            for p in scene.parts
+            p.name
+            for p in parts
             if p.parameters.get("look") in objects.HANDLED
             and p.name not in (goal.object, goal.place)
-            and not is_reserved_cell(goal.verb, p.name, goal.place)
             and self.suits(p.name)
         ]
-        return others[rng.integers(len(others))] if others else goal
+        for place in alike:
+            found = [Goal(goal.verb, o, place) for o in others if not is_reserved_cell(goal.verb, o, place)]
+            if found:
+                return found
+        return []
 
     def suits(self, look: str) -> bool:
         """Whether an object can be the one this verb moves."""

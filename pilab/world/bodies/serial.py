@@ -48,7 +48,9 @@ def _build_arm(spec: mujoco.MjSpec, arm: Arm) -> mujoco.MjsBody:
         name=f"{arm.name}_base", pos=arm.position, quat=(np.cos(arm.yaw / 2), 0, 0, np.sin(arm.yaw / 2))
     )
     rise = arm.joints[0].position[2]
-    link.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=(0.055, rise / 2, 0), pos=(0, 0, rise / 2), rgba=DARK, **seen)
+    link.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=(0.055, rise / 2, 0), pos=(0, 0, rise / 2), rgba=DARK, **seen
+    )
     for i, joint in enumerate(arm.joints):
         name = f"{arm.name}_{joint.name}"
         link = link.add_body(name=name, pos=joint.position, gravcomp=1)
@@ -77,19 +79,29 @@ def _build_gripper(spec: mujoco.MjSpec, arm: Arm, hand: mujoco.MjsBody) -> None:
     tip, half = arm.tip[0], arm.opening / 2
     palm = tip - 2 * FINGER[0] - 0.012
     box = mujoco.mjtGeom.mjGEOM_BOX
-    hand.add_geom(name=f"{arm.name}_palm", type=box, size=(0.012, half + 0.006, 0.013), pos=(palm, 0, 0), rgba=DARK, mass=0.1)
+    hand.add_geom(
+        name=f"{arm.name}_palm", type=box, size=(0.012, half + 0.006, 0.013), pos=(palm, 0, 0), rgba=DARK, mass=0.1
+    )
     for side, sign in (("a", 1), ("b", -1)):
         name = f"{arm.name}_finger_{side}"
         finger = hand.add_body(name=name, pos=(tip - FINGER[0], sign * FINGER[1], 0), gravcomp=1)
         finger.add_joint(
-            name=name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=(0, sign, 0), range=(0, half), limited=True, damping=2, armature=0.05
+            name=name,
+            type=mujoco.mjtJoint.mjJNT_SLIDE,
+            axis=(0, sign, 0),
+            range=(0, half),
+            limited=True,
+            damping=2,
+            armature=0.05,
         )
         finger.add_geom(
             name=name, type=box, size=FINGER, rgba=PAD, mass=0.03, friction=(2.0, 0.05, 0.001), condim=4,
             solimp=(0.95, 0.99, 0.001, 0.5, 2), solref=(0.008, 1),
         )  # fmt: skip
     first, second = f"{arm.name}_finger_a", f"{arm.name}_finger_b"
-    couple = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=first, name2=second, objtype=mujoco.mjtObj.mjOBJ_JOINT)
+    couple = spec.add_equality(
+        type=mujoco.mjtEq.mjEQ_JOINT, name1=first, name2=second, objtype=mujoco.mjtObj.mjOBJ_JOINT
+    )
     couple.data = np.array([0, 1, 0, 0, 0, *np.zeros(len(couple.data) - 5)])  # a = 0 + 1·b
     servo = spec.add_actuator(name=f"{arm.name}_gripper", target=first, trntype=mujoco.mjtTrn.mjTRN_JOINT)
     servo.set_to_intvelocity(kp=STROKE_SERVO, dampratio=1.0)

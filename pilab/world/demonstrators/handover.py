@@ -43,7 +43,15 @@ class Handover(Script):
                 if best is None or cost < best[0]:
                     best = (cost, end, yaw, yaw + turn)
         _, end, yaw, meet = best
-        return {"giver": giver.name, "receiver": receiver.name, "side": side, "end": end, "yaw": yaw, "meet": meet, "arm": giver.name}
+        return {
+            "giver": giver.name,
+            "receiver": receiver.name,
+            "side": side,
+            "end": end,
+            "yaw": yaw,
+            "meet": meet,
+            "arm": giver.name,
+        }
 
     def _end(self, now, memory, sign):
         """(3,) the point to hold at one end of the object, wherever it is now."""
@@ -61,7 +69,10 @@ class Handover(Script):
             return float(np.linalg.norm(gap)) < tolerance and abs(twist) < turn
 
         giver, receiver = memory["giver"], memory["receiver"]
-        if phase in ("lift", "bring", "approach") and np.linalg.norm(now.tips[giver] - self._end(now, memory, 1)) > 0.045:
+        if (
+            phase in ("lift", "bring", "approach")
+            and np.linalg.norm(now.tips[giver] - self._end(now, memory, 1)) > 0.045
+        ):
             memory.update(self.begin(now))
             return "above"
         if phase == "above" and there(giver, 0.012):
@@ -100,7 +111,11 @@ class Handover(Script):
         tip = now.tips[giver]
         if phase in ("above", "down"):
             height = low + (manner.hover if phase == "above" else 0.0)
-            return {giver: Aim(np.array([*near[:2], height]), memory["yaw"], 1.0, manner.pace if phase == "above" else careful)}
+            return {
+                giver: Aim(
+                    np.array([*near[:2], height]), memory["yaw"], 1.0, manner.pace if phase == "above" else careful
+                )
+            }
         if phase == "grip":
             return {giver: Aim(np.array([*tip[:2], low]), memory["yaw"], 0.0, careful)}
         if phase == "lift":

@@ -76,7 +76,9 @@ class Operate(Script):
             aim = Aim(handle, yaw, 0.0, careful)
         elif phase == "move":
             # A little ahead on the way of the joint: the arc of a lid is followed, not cut.
-            ahead = np.clip(value + np.sign(end - value) * self._stride(part, careful), 0.0, places.fixture_of(part).travel)
+            ahead = np.clip(
+                value + np.sign(end - value) * self._stride(part, careful), 0.0, places.fixture_of(part).travel
+            )
             aim = Aim(places.handle_position(part, float(ahead)) - [0, 0, BELOW], yaw, 0.0, careful)
         elif phase == "let go":
             aim = Aim(np.array(memory["tip"]), yaw, AJAR, careful)

@@ -12,7 +12,7 @@ from pilab.world.tasks.push import RUN_UP
 
 TIP_HEIGHT = 0.012  # of the finger tips while pushing, m
 WIDE, NARROW = 0.25, 0.06  # opening of the hand: two contacts keep a long thing from turning; a round one would wedge
-BESIDE = 0.010  # the gap at which to stop, m
+BESIDE = 0.019  # the gap at which to stop: a corner of a square place sticks out by as much, m
 REST_STEPS = 2
 
 
@@ -28,7 +28,9 @@ class Push(Script):
         start, end = self._ends(now)
         way = (end - start) / np.hypot(*(end - start))
         reach = objects.shape_of(now.scene.goal.object).radius + RUN_UP
-        points = np.array([[*(start - way * reach), 0.012], [*(start - way * reach), 0.12], [*(end - way * 0.10), 0.012]])
+        points = np.array(
+            [[*(start - way * reach), 0.012], [*(start - way * reach), 0.12], [*(end - way * 0.10), 0.012]]
+        )
         return {"arm": nearest_arm(now, self.arm, points, start).name}
 
     def _ends(self, now):
@@ -73,7 +75,7 @@ class Push(Script):
         if phase == "back" and (np.linalg.norm(off) < 0.010 or since > 8):
             return "up"
         if phase == "up" and abs(off[2]) < 0.02:
-            return "home" if gap < BESIDE + 0.01 else "behind"
+            return "home" if gap < BESIDE + 0.007 else "behind"
         return None
 
     def aims(self, now, memory):
@@ -86,7 +88,12 @@ class Push(Script):
         reach = objects.shape_of(goal.object).radius + RUN_UP * 0.55
         if phase in ("behind", "down"):
             height = TIP_HEIGHT + (manner.hover if phase == "behind" else 0.0)
-            aim = Aim(np.array([*(item[:2] - way * reach), height]), yaw, spread, manner.pace * (1 if phase == "behind" else 0.6))
+            aim = Aim(
+                np.array([*(item[:2] - way * reach), height]),
+                yaw,
+                spread,
+                manner.pace * (1 if phase == "behind" else 0.6),
+            )
         elif phase == "push":
             # Along the way by a stride, slower as the gap closes; across, back to the line through object and place.
             stride = min(0.6 * manner.pace, 0.010 + 0.5 * max(gap - BESIDE, 0.0))

@@ -182,6 +182,10 @@ def move(now: Situation, arm: Arm, aim: Aim, pace: float) -> np.ndarray:
     distance = float(np.linalg.norm(gap))
     step = min(pace, max(0.75 * distance, min(distance, 0.008)))
     turn = math.remainder(aim.yaw - yaw, 2 * math.pi)
+    # Seen from above the wrist turns against the yaw: where the short way would hit its stop, take the long way round.
+    wrist = now.joints(arm)[-1] - turn
+    if not arm.joints[-1].low + 0.15 < wrist < arm.joints[-1].high - 0.15:
+        turn -= math.copysign(2 * math.pi, turn)
     position = tip + gap * (step / max(distance, 1e-9))
     rotation = top_down(yaw + max(-0.30, min(0.30, turn)))
     joints, _ = chain(arm).inverse(position, rotation, now.joints(arm), iterations=6)
@@ -198,7 +202,9 @@ def nearest_arm(now: Situation, wanted: str | None, points: np.ndarray, referenc
         if reach(arm, points, math.pi)[1].max() < 2e-3:
             return arm
     names = ", ".join(a.name for a in arms)
-    raise SceneError(f"{names} cannot reach every point of the task in scene {now.scene.hash}; use another arm or scene")
+    raise SceneError(
+        f"{names} cannot reach every point of the task in scene {now.scene.hash}; use another arm or scene"
+    )
 
 
 def reach(arm: Arm, points: np.ndarray, yaw: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -272,7 +278,8 @@ class Demonstrator(Policy):
 
     def think(self, observation: Observation, previous: list[Thought]) -> list[Thought]:
         return [
-            self._script(scene).think(_one(observation, i), [previous[i]])[0] for i, scene in enumerate(observation[SCENE])
+            self._script(scene).think(_one(observation, i), [previous[i]])[0]
+            for i, scene in enumerate(observation[SCENE])
         ]
 
     def act(self, observation: Observation, thought: list[Thought]) -> np.ndarray:

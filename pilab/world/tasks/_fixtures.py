@@ -53,6 +53,6 @@ class Operate(Task):
             return 2
         return int(world.holder(goal.object) is not None)
 
-    def swap(self, scene, rng):
+    def alternatives(self, parts, goal):
         """The other fixture."""
-        return Goal(self.verb, next(n for n in places.FIXTURES if n != scene.goal.object))
+        return [Goal(self.verb, n) for n in places.FIXTURES if n != goal.object and n in {p.name for p in parts}]

@@ -7,7 +7,7 @@ import numpy as np
 from pilab.world import objects, places, scenes
 from pilab.world.task import Task, name_of
 
-BESIDE = 0.022  # the gap between the two footprints that counts as beside, m
+BESIDE = 0.027  # the gap between the two footprints that counts as beside, m
 RUN_UP = 0.062  # how far behind the object's rim the hand comes down, m
 CORRIDOR = 0.085  # others keep this far from the line of the push, m
 
