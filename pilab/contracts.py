@@ -71,7 +71,7 @@ class UnknownNameError(PilabError, LookupError):
 
     def __init__(self, what: str, name: object, valid: Sequence[str], hint: str = "") -> None:
         listed = ", ".join(map(str, valid)) or "none"
-        super().__init__(f"unknown {what} {name!r}; valid: {listed}" + (f". {hint}" if hint else ""))
+        super().__init__(f"unknown {what} {name!r}; valid: {listed}" + (f"; {hint}" if hint else ""))
 
 
 class SceneError(PilabError, ValueError):

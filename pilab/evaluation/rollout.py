@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +22,7 @@ from pilab.evaluation.controls import CONTROLS
 from pilab.evaluation.statistics import wilson
 from pilab.robots.executor import Executor
 from pilab.robots.policies import Hold, Random, Replay
-from pilab.robots.simulated import Outcome, Trial, simulate
+from pilab.robots.simulated import Outcome, Reel, Trial, simulate
 from pilab.world.demonstrators import CoverageNoise, Demonstrator
 from pilab.world.scenes import REPORTED, find_body, sample_scene
 
@@ -81,13 +80,15 @@ def evaluate(
     body: str = "duo",
     arm: str | None = None,
     scenes: Iterable[Scene] | None = None,
+    on_episode: Callable[[Outcome, Reel], None] | None = None,
     batch: int = 8,
     threads: int | None = None,
     progress: bool = True,
 ) -> list[Row]:
     """Run a policy on a suite (or on given scenes) and return one row per episode, in the order of the scenes.
 
-    arm: the name under which the rows stand; it also seeds the policy's noise. Raises `UnknownNameError`, or `PolicyError`
+    arm: the name under which the rows stand; it also seeds the policy's noise. on_episode: called with every outcome and
+    what a film of it needs. Raises `UnknownNameError`, or `PolicyError`
     where a control makes no sense for the policy.
     """
     if control not in CONTROLS:
@@ -106,8 +107,13 @@ def evaluate(
     if control == "replay":
         policy = Replay(record(worlds, batch=batch, threads=threads))
     executor = Executor(policy, embodiment, arm=name)
+    reels = {s.hash: Reel() for s in worlds} if on_episode else {}
     trials = (
-        CONTROLS[control](Trial(s), np.random.default_rng([s.seed, zlib.crc32(control.encode())])) for s in worlds
+        CONTROLS[control](
+            Trial(s, watch=reels[s.hash].watch if on_episode else None),
+            np.random.default_rng([s.seed, zlib.crc32(control.encode())]),
+        )
+        for s in worlds
     )
     order = {id_: i for i, id_ in enumerate(s.hash for s in worlds)}
     rows: list[Row | None] = [None] * len(worlds)
@@ -119,7 +125,10 @@ def evaluate(
     origin = provenance()
     with bar:
         for outcome in simulate(executor, trials, batch=batch, threads=threads):
-            rows[order[outcome.trial.scene.hash]] = make_row(outcome, name, suite, control, executor.privileged, origin)
+            key = outcome.trial.scene.hash
+            rows[order[key]] = make_row(outcome, name, suite, control, executor.privileged, origin)
+            if on_episode:
+                on_episode(outcome, reels.pop(key))
             bar.update()
     return [row for row in rows if row is not None]
 
@@ -174,11 +183,6 @@ def summary(rows: Sequence[Row], seconds: float = 0.0) -> dict[str, Any]:
         "per_verb": {v: rate([r.success for r in rows if r.clusters["verb"] == v]) for v in verbs},
         "seconds": round(seconds, 2),
     }
-
-
-def timed_summary(rows: Sequence[Row], began: float) -> dict[str, Any]:
-    """`summary` with the seconds since `began` (time.perf_counter)."""
-    return summary(rows, time.perf_counter() - began)
 
 
 def table(digest: dict[str, Any]) -> str:

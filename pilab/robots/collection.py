@@ -12,7 +12,7 @@ import multiprocessing
 import os
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,14 @@ from pilab.contracts import (
 )
 from pilab.data.cache import FrameCache
 from pilab.data.cards import write_card
-from pilab.data.lerobot import DatasetWriter, stage_episode
+from pilab.data.lerobot import DatasetWriter, LeRobotDataset, stage_episode
 from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
 from pilab.engine import provenance
 from pilab.robots.executor import Command, Executor
 from pilab.robots.simulated import Trial, simulate
 from pilab.world import objects
 from pilab.world.demonstrators import CoverageNoise, Demonstrator
-from pilab.world.environment import SLOTS, World
+from pilab.world.environment import SLOTS
 from pilab.world.scenes import find_body, refuse_reserved, sample_scene
 
 
@@ -73,8 +73,8 @@ def demonstrate(
     frames: list[tuple[Observation, Command]] = []
     body = find_body(scene.body)
     executor = Executor(Demonstrator(arm, manner), body, disturbance=CoverageNoise(share=noise), arm="collect")
-    trial = Trial(scene, watch=lambda w, o, c: frames.append((o, c)), points=True, cameras=None)
-    trial = replace(trial, cameras=tuple(c.name for c in body.cameras))
+    every = tuple(c.name for c in body.cameras)
+    trial = Trial(scene, watch=lambda w, o, c: frames.append((o, c)), points=True, cameras=every)
     try:
         (outcome,) = simulate(executor, [trial], batch=1, threads=1)
     except SceneError:  # the arm or manner asked for cannot do this scene: the next attempt takes its place
@@ -162,16 +162,10 @@ def collect(
             bar.update()
         for _, future in pending:
             future.cancel()
-    writer.clean()
     write_card(out)
     return out
 
 
 def _next_attempt(out: Path, recipe: Recipe) -> int:
     """The attempt after the last one that was filed."""
-    from pilab.data.lerobot import LeRobotDataset
-
-    return max(int(e["seed"]) for e in LeRobotDataset(out).episodes.to_pylist()) - recipe.seed + 1
-
-
-__all__ = ["Recipe", "World", "collect", "demonstrate"]
+    return max(int(e["seed"]) for e in LeRobotDataset(out).episodes) - recipe.seed + 1

@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from pilab.contracts import SCENE, Observation, Scene
 from pilab.robots.executor import Command, Executor
@@ -42,6 +44,20 @@ class Outcome:
     @property
     def world(self) -> World:
         return self.monitor.world
+
+
+@dataclass
+class Reel:
+    """What a film needs: the world before every step, and what the policy had in mind. Give `Trial(watch=reel.watch)`."""
+
+    snapshots: list[np.ndarray] = field(default_factory=list)
+    subtasks: list[str] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+
+    def watch(self, world: World, observation: Observation, command: Command) -> None:
+        self.snapshots.append(world.snapshot())
+        self.subtasks.append(command.thought.subtask or "")
+        self.observations.append(observation)
 
 
 class _Running:

@@ -12,12 +12,12 @@ from pilab.contracts import CameraSpec
 from pilab.world.cameras import Caster, look_at
 from pilab.world.environment import World
 
-EYE, TARGET = (0.52, 0.80, 0.62), (0.0, -0.02, 0.07)  # m
+EYE, TARGET = (0.46, 0.74, 0.56), (0.0, 0.0, 0.06)  # m
 
 
 def viewpoint(height: int = 480, width: int = 640) -> tuple[CameraSpec, np.ndarray]:
     """The film camera: across the table from the robot, a little to its right."""
-    return look_at("film", EYE, TARGET, height, width, 40.0)
+    return look_at("film", EYE, TARGET, height, width, 38.0)
 
 
 def shoot(

@@ -80,14 +80,16 @@ SHAPES: Mapping[str, Shape] = {
     ),
     "bar": Shape(
         solids=_bar(0.034, 0.014),
-        height=0.028, radius=0.036, grasp_yaws=(math.pi / 2,), grasp_width=0.028, grasp_height=0.012, grasp_span=0.020, flat_top=True,
+        height=0.028, radius=0.036, grasp_yaws=(math.pi / 2,), grasp_width=0.028, grasp_height=0.012,
+        grasp_span=0.020, flat_top=True,
     ),
     "brick": Shape(
         solids=(
             (BOX, (0.032, 0.022, 0.014), (0, 0, 0), 0, 0, True),
             (BOX, (0.0322, 0.008, 0.0005), (0, 0, 0.014), 0, 1, False),
         ),
-        height=0.028, radius=0.038, grasp_yaws=(math.pi / 2,), grasp_width=0.044, grasp_height=0.012, grasp_span=0.019, flat_top=True,
+        height=0.028, radius=0.038, grasp_yaws=(math.pi / 2,), grasp_width=0.044, grasp_height=0.012,
+        grasp_span=0.019, flat_top=True,
     ),
     "cross": Shape(
         solids=(

@@ -5,8 +5,8 @@ Design choices
 * Shapes are LeRobot's: (D,) for vectors, (1,) for scalars, (3, 1, 1) in 0 … 1 for images, `count` (1,) in frames.
 * Within an episode the quantiles are exact; images go through a histogram of their 256 levels.
 * **Merging is incremental**: episode into dataset, without reading a file. Means and variances merge exactly (Chan et
-  al. 1983); quantiles as the envelope over episodes (the least of q01, q10, q50, the greatest of q90, q99), which is
-  LeRobot's rule, and is what a normaliser that clips wants: no episode lies outside by more than its own tails.
+  al. 1983); quantiles as the envelope over episodes (the least of q01, q10, q50, the greatest of q90, q99). LeRobot
+  0.6.1 averages them instead; the envelope is the wider, which is what a normaliser that clips wants.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def add_camera(frame: mujoco.MjsBody, camera: CameraSpec) -> None:
 
 def _build_arm(spec: mujoco.MjSpec, arm: Arm) -> mujoco.MjsBody:
     """Add one arm; returns its hand, the link after the last joint."""
-    seen = dict(contype=0, conaffinity=0)  # drawn, not touched
+    seen = {"contype": 0, "conaffinity": 0}  # drawn, not touched
     link = spec.worldbody.add_body(
         name=f"{arm.name}_base", pos=arm.position, quat=(np.cos(arm.yaw / 2), 0, 0, np.sin(arm.yaw / 2))
     )

@@ -82,7 +82,7 @@ class Push(Script):
         goal, phase, manner = now.scene.goal, memory["phase"], now.manner
         name = memory["arm"]
         spread = WIDE if objects.shape_of(goal.object).grasp_yaws else NARROW
-        way, behind, across, gap = self._geometry(now, memory)
+        way, _, across, gap = self._geometry(now, memory)
         item, tip = now.position(goal.object), now.tips[name]
         yaw = self._yaw(now, memory, way)
         reach = objects.shape_of(goal.object).radius + RUN_UP * 0.55

@@ -1,0 +1,7 @@
+"""`python -m pilab` is `pilab`."""
+
+import sys
+
+from pilab.cli import main
+
+sys.exit(main())

@@ -1,0 +1,289 @@
+"""The `pilab` command: parses and calls one function per verb. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pilab import __version__
+from pilab.contracts import PilabError, Scale
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a verb; a `PilabError` becomes one clear line and exit status 2."""
+    # The reader's own MODULE:OBJECT files are looked for where the command is given.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    options = parser().parse_args(arguments)
+    try:
+        return options.verb(options) or 0
+    except PilabError as error:
+        print(f"pilab: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"pilab: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pilab: interrupted; what was finished is kept, run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+# ---------------------------------------------------------------------------------------------------------------- verbs
+def quickstart(options: argparse.Namespace) -> None:
+    """Notebook 00, executed."""
+    from pilab import notebook
+
+    out = Path(options.out).resolve()
+    began = time.perf_counter()
+    print("Notebook 00: a robot with three cameras, asked in words and measured. This takes a minute or two.")
+    parameters = {"SCALE": Scale(options.scale).value, "SEED": options.seed}
+    executed, page, numbers = notebook.run("00", out, parameters, progress=not options.json)
+    numbers["minutes"] = round((time.perf_counter() - began) / 60, 2)
+    if options.json:
+        print(json.dumps({**numbers, "notebook": str(executed), "html": str(page)}))
+        return
+    print("\nWhat was measured:")
+    for line in numbers["measured"]:
+        print(f"  {line}")
+    print(f"\nThe executed notebook: {executed}\nTo read in a browser:  {page}")
+    print(f"It took {numbers['minutes']:.1f} minutes. Next: `pilab lab` opens the notebooks, to change and to run.")
+
+
+def lab(options: argparse.Namespace) -> int:
+    """JupyterLab on working copies."""
+    from pilab import notebook
+
+    folder = Path(options.folder).resolve()
+    copies = notebook.working_copies(folder)
+    print(f"{len(copies)} working copies in {folder}; what you change there stays yours")
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *options.more]
+    return subprocess.call(command)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """What is here, what is missing."""
+    from pilab import doctor as physician
+
+    findings = physician.examine()
+    print(physician.to_json(findings) if options.json else physician.report(findings))
+    needed = [f for f in findings if f.state == "missing" and f.name not in physician.EXTRAS]
+    return int(bool(needed))
+
+
+def collect(options: argparse.Namespace) -> None:
+    """Demonstrations into a dataset."""
+    from pilab.data.cards import describe, format_info
+    from pilab.data.lerobot import LeRobotDataset
+    from pilab.robots.collection import Recipe
+    from pilab.robots.collection import collect as run
+
+    recipe = Recipe(
+        tuple(options.tasks), options.seed, options.body, tuple(options.manner), options.arm, options.noise,
+        options.object, options.place,
+    )  # fmt: skip
+    run(recipe, options.episodes, options.out, workers=options.workers, progress=not options.json)
+    about = describe(LeRobotDataset(options.out))
+    print(json.dumps(about) if options.json else format_info(about))
+
+
+def dataset_info(options: argparse.Namespace) -> None:
+    """Counts of a dataset."""
+    from pilab.data.cards import describe, format_info
+    from pilab.data.lerobot import LeRobotDataset
+
+    about = describe(LeRobotDataset(options.folder))
+    print(json.dumps(about) if options.json else format_info(about))
+
+
+def dataset_card(options: argparse.Namespace) -> None:
+    """Write a dataset's card."""
+    from pilab.data.cards import write_card
+
+    print(write_card(options.folder))
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Rates of a policy."""
+    from pilab.evaluation import rollout
+
+    began = time.perf_counter()
+    rows = rollout.evaluate(
+        options.policy, options.suite, options.episodes, options.seed, control=options.control, body=options.body,
+        batch=options.batch, threads=options.threads, progress=not options.json,
+        on_episode=_strip_writer(Path(options.strips)) if options.strips else None,
+    )  # fmt: skip
+    if options.rows:
+        path = Path(options.rows)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(row.to_json() + "\n" for row in rows)
+        path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
+    digest = rollout.summary(rows, time.perf_counter() - began)
+    print(json.dumps(digest) if options.json else rollout.table(digest))
+
+
+def _strip_writer(folder: Path):
+    """Save a film strip of every episode: six moments, with what the policy had in mind."""
+    from pilab.figures.strips import film_strip
+    from pilab.world.films import shoot
+
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(outcome, reel) -> None:
+        count = min(6, len(reel.snapshots))
+        moments = [round(i * (len(reel.snapshots) - 1) / max(count - 1, 1)) for i in range(count)]
+        frames = shoot(outcome.world, [reel.snapshots[i] for i in moments], height=240, width=320)
+        verdict = "success" if outcome.monitor.success else "failure"
+        scene = outcome.trial.scene
+        name = f"{scene.seed}_{scene.goal.verb}_{verdict}.png"
+        film_strip(frames, count, [reel.subtasks[i] for i in moments]).save(folder / name)
+
+    return write
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Speed."""
+    from pilab import bench as benchmarks
+
+    results = benchmarks.run(options.peer, progress=not options.json)
+    print(json.dumps(results) if options.json else "\n".join(f"{k:30s} {v:12,.2f}" for k, v in results.items()))
+
+
+def notebooks_run(options: argparse.Namespace) -> None:
+    """Execute a notebook."""
+    from pilab import notebook
+
+    for name in options.names:
+        parameters = {"SCALE": Scale(options.scale).value, "SEED": options.seed}
+        out = Path(options.out).resolve() / notebook.find_notebook(name).stem
+        executed, page, _ = notebook.run(name, out, parameters)
+        print(f"{executed}\n{page}")
+
+
+def notebooks_publish(options: argparse.Namespace) -> None:
+    """Execute notebooks and put the outputs into the repository's copies."""
+    from pilab import publish
+
+    for name in options.names:
+        print(publish.publish(name, Path(options.out).resolve()))
+
+
+# --------------------------------------------------------------------------------------------------------------- parser
+def parser() -> argparse.ArgumentParser:
+    """All verbs, each with an example in its help."""
+    top = argparse.ArgumentParser(prog="pilab", description="A laboratory for physical intelligence in a notebook.")
+    top.add_argument("--version", action="version", version=f"pilab {__version__}")
+    verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    def verb(parent, name, function, about, example) -> argparse.ArgumentParser:
+        p = parent.add_parser(
+            name, help=about, description=about, epilog=f"example: {example}",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )  # fmt: skip
+        p.set_defaults(verb=function)
+        return p
+
+    def machine(p: argparse.ArgumentParser) -> None:
+        p.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    def scaled(p: argparse.ArgumentParser) -> None:
+        p.add_argument("--scale", default="laptop", help="smoke, laptop or gpu: how much is done")
+        p.add_argument("--seed", type=int, default=0, help="of everything random")
+
+    p = verb(verbs, "quickstart", quickstart, "run notebook 00 and say what was measured", "pilab quickstart")
+    scaled(p), machine(p)
+    p.add_argument("--out", default="runs/quickstart", help="folder for the executed notebook and its files")
+
+    p = verb(verbs, "lab", lab, "open working copies of the notebooks in JupyterLab", "pilab lab --no-browser")
+    p.add_argument("--folder", default="runs/lab", help="folder for the working copies")
+    p.add_argument("more", nargs=argparse.REMAINDER, help="passed on to jupyter lab")
+
+    p = verb(
+        verbs,
+        "doctor",
+        doctor,
+        "say what is present, what is missing, what that costs and how to get it",
+        "pilab doctor",
+    )
+    machine(p)
+
+    p = verb(
+        verbs,
+        "collect",
+        collect,
+        "collect demonstrations into a LeRobot dataset",
+        "pilab collect put push --episodes 100 --out runs/demos",
+    )
+    p.add_argument(
+        "tasks", nargs="+", metavar="TASK", help="put, push, open, close, stack, handover or MODULE:TASK, in turn"
+    )
+    p.add_argument("--episodes", type=int, required=True, help="successful episodes the dataset shall have")
+    p.add_argument("--out", required=True, help="folder of the dataset; goes on with one of the same recipe")
+    p.add_argument("--seed", type=int, default=0, help="first scene seed; training seeds are below 500000")
+    p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
+    p.add_argument(
+        "--manner",
+        nargs="+",
+        default=["normal"],
+        help="ways of doing it, in turn: normal, slow, quick, 'from above', …",
+    )
+    p.add_argument("--arm", help="always this arm; the nearer one if not given")
+    p.add_argument("--noise", type=float, default=0.6, help="share of episodes with coverage noise")
+    p.add_argument("--object", help="only this object, by noun or look")
+    p.add_argument("--place", help="and this place")
+    p.add_argument("--workers", type=int, help="processes; all cores if not given")
+    machine(p)
+
+    group = verbs.add_parser("dataset", help="look at a dataset").add_subparsers(required=True, metavar="VERB")
+    for name, function, about in (
+        ("info", dataset_info, "count what is in a dataset"),
+        ("card", dataset_card, "write its card"),
+    ):
+        p = verb(group, name, function, about, f"pilab dataset {name} data_samples/demonstrations")
+        p.add_argument("folder", metavar="DIR")
+        machine(p)
+
+    p = verb(
+        verbs,
+        "evaluate",
+        evaluate,
+        "measure a policy in simulation",
+        "pilab evaluate demonstrator --suite all --episodes 40",
+    )
+    p.add_argument("policy", help="demonstrator, random, hold or MODULE:OBJECT")
+    p.add_argument("--suite", default="all", help="all (put, push, open, close), a verb or MODULE:TASK")
+    p.add_argument(
+        "--episodes", type=int, default=40, help="N: scenes are the seeds S … S+N−1, dealt to the verbs in turn"
+    )
+    p.add_argument("--seed", type=int, default=600_000, help="S, the first scene seed")
+    p.add_argument("--control", default="none", help="none, black, swap, scramble or replay")
+    p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
+    p.add_argument("--batch", type=int, default=8, help="worlds at a time")
+    p.add_argument("--threads", type=int, help="threads that advance them; all cores if not given")
+    p.add_argument("--rows", metavar="FILE", help="write the result rows here (.jsonl or .jsonl.gz)")
+    p.add_argument("--strips", metavar="DIR", help="save a film strip of every episode here")
+    machine(p)
+
+    p = verb(verbs, "bench", bench, "measure speed on this machine", "pilab bench --json")
+    p.add_argument("--peer", metavar="PYTHON", help="a Python with the real lerobot library, to compare reading with")
+    machine(p)
+
+    group = verbs.add_parser("notebooks", help="run or publish notebooks").add_subparsers(required=True, metavar="VERB")
+    for name, function, about in (
+        ("run", notebooks_run, "execute notebooks through papermill"),
+        ("publish", notebooks_publish, "execute notebooks and commit-ready outputs into notebooks/ (needs chromium)"),
+    ):
+        p = verb(group, name, function, about, f"pilab notebooks {name} 00")
+        p.add_argument("names", nargs="+", metavar="NOTEBOOK", help="number or name")
+        scaled(p)
+        p.add_argument("--out", default="runs/notebooks", help="folder for executed copies")
+    return top
+
+
+if __name__ == "__main__":
+    sys.exit(main())

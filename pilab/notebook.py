@@ -1,0 +1,149 @@
+"""What every notebook needs: set-up, films, a place for its numbers; and running notebooks from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pilab.contracts import PilabError, Scale
+from pilab.engine import provenance
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of a notebook."""
+
+    scale: Scale
+    seed: int
+    out: Path
+
+    def pick(self, **values: Any) -> Any:
+        """The value for this scale: `session.pick(smoke=2, laptop=40, gpu=400)`."""
+        if self.scale.value not in values:
+            raise PilabError(
+                f"no value for scale {self.scale.value!r}; expected one for each of {[s.value for s in Scale]}"
+            )
+        return values[self.scale.value]
+
+    def report(self, **values: Any) -> None:
+        """Write the notebook's numbers to OUT/metrics.json: what `pilab quickstart` and the tests read."""
+        path = self.out / "metrics.json"
+        path.write_text(
+            json.dumps({"scale": self.scale.value, "seed": self.seed, **values}, indent=2), encoding="utf-8"
+        )
+
+
+def setup(scale: str, seed: int, out: str) -> Session:
+    """Set the figures' theme and the output folder, print where these results come from, and return the Session.
+
+    Raises `UnknownNameError` for an unknown scale.
+    """
+    from pilab.figures import theme
+
+    theme.setup()
+    session = Session(Scale(scale), int(seed), Path(out))
+    session.out.mkdir(parents=True, exist_ok=True)
+    origin = provenance()
+    versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
+    print(f"pilab at {origin['commit'] or metadata.version('pilab')} · scale {session.scale.value} · seed {seed}")
+    print(f"{versions} · {platform.system()}, {os.cpu_count()} cores · output in {session.out}")
+    return session
+
+
+def show_film(frames: np.ndarray, path: Path, fps: float = 10, max_bytes: int = 1_000_000) -> Any:
+    """An animated PNG of (T, H, W, 3) frames, saved at `path` and ready to be displayed."""
+    from IPython.display import Image
+
+    from pilab.figures.strips import animate
+
+    return Image(data=animate(frames, path, fps, max_bytes), format="png")
+
+
+# ------------------------------------------------------------------------------------------------------ from the shell
+def find_notebook(name: str) -> Path:
+    """`00` or `00_hello_robot` → its file. Raises `PilabError` with the ones there are."""
+    found = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    for path in found:
+        if name in (path.stem, path.stem[:2], path.name):
+            return path
+    listed = (
+        ", ".join(p.stem for p in found) or f"none in {FOLDER}: install pilab from a checkout with `pip install -e .`"
+    )
+    raise PilabError(f"no notebook {name!r}; there are: {listed}")
+
+
+def run(
+    name: str, out: Path, parameters: Mapping[str, Any], progress: bool = True
+) -> tuple[Path, Path, dict[str, Any]]:
+    """Execute a notebook through papermill; returns the executed copy, its HTML copy and the numbers it reported.
+
+    Raises `PilabError` for a parameter that the notebook does not have, or with the first error of a cell.
+    """
+    import papermill
+
+    source, out = find_notebook(name), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    known = papermill.inspect_notebook(str(source))
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise PilabError(f"{source.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+    executed = out / source.name
+    try:
+        papermill.execute_notebook(
+            str(source), str(executed), parameters={**parameters, "OUT": str(out)}, cwd=str(out),
+            kernel_name="python3", progress_bar=progress, log_output=False,
+        )  # fmt: skip
+    except papermill.PapermillExecutionError as error:
+        raise PilabError(
+            f"{source.name}, cell {error.exec_count}: {error.ename}: {error.evalue}; see {executed}"
+        ) from error
+    numbers = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    return executed, to_html(executed), numbers
+
+
+def to_html(notebook: Path) -> Path:
+    """An HTML copy that needs no server and no network: interactive figures carry plotly with them."""
+    import nbformat
+    import plotly.io as pio
+    from nbconvert import HTMLExporter
+
+    book = nbformat.read(notebook, as_version=4)
+    carried = False
+    for cell in book.cells:
+        for output in cell.get("outputs", []):
+            figure = output.get("data", {}).pop("application/vnd.plotly.v1+json", None)
+            if figure is not None and "image/png" not in output["data"]:
+                page = pio.to_html(
+                    pio.from_json(json.dumps(figure), skip_invalid=True), full_html=False, include_plotlyjs=not carried
+                )
+                output["data"]["text/html"], carried = page, True
+    body, _ = HTMLExporter(template_name="lab").from_notebook_node(book)
+    path = notebook.with_suffix(".html")
+    path.write_text(body, encoding="utf-8")
+    return path
+
+
+def working_copies(folder: Path) -> list[Path]:
+    """Copies of all notebooks in `folder`, for the reader to edit: a copy that was changed is never overwritten."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pristine = folder / ".pristine"
+    pristine.mkdir(exist_ok=True)
+    copies = []
+    for source in sorted(FOLDER.glob("[0-9][0-9]_*")):
+        copy, original = folder / source.name, pristine / source.name
+        if not copy.exists() or (original.exists() and copy.read_bytes() == original.read_bytes()):
+            shutil.copyfile(source, copy)
+            shutil.copyfile(source, original)
+        copies.append(copy)
+    return copies

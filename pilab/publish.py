@@ -1,0 +1,57 @@
+"""Notebooks as GitHub shows them: outputs are PNG and text only, and the last line says where they come from."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from pilab import notebook
+from pilab.contracts import PilabError
+from pilab.engine import provenance
+from pilab.figures.theme import chromium
+
+KEPT = ("image/png", "text/plain")
+LIMIT = 1_000_000  # bytes of one picture
+
+
+def publish(name: str, out: Path, parameters: dict[str, Any] | None = None) -> Path:
+    """Execute a notebook at laptop scale and write its outputs into the repository's own copy; returns that copy.
+
+    Raises `PilabError` without chromium (plotly figures need it to become PNG), or for a picture over 1 MB.
+    """
+    if chromium() is None:
+        raise PilabError("publishing needs Chrome or Chromium to draw plotly figures as PNG; `apt install chromium`")
+    source = notebook.find_notebook(name)
+    executed, _, _ = notebook.run(name, out / source.stem, parameters or {"SCALE": "laptop"})
+    done, kept = nbformat.read(executed, as_version=4), nbformat.read(source, as_version=4)
+    outputs = [
+        c for c in done.cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])
+    ]
+    cells = [c for c in kept.cells if c.cell_type == "code"]
+    for number, (cell, run) in enumerate(zip(cells, outputs, strict=True), start=1):
+        cell.outputs = [_plain(o, source) for o in run.outputs if o.output_type != "stream" or o.name == "stdout"]
+        cell.execution_count = number
+        for o in cell.outputs:
+            if o.output_type == "execute_result":
+                o.execution_count = number
+    origin = provenance()
+    kept.metadata["pilab"] = {"outputs": f"laptop scale, commit {origin['commit']}", "versions": origin["versions"]}
+    kept.metadata.pop("papermill", None)
+    nbformat.write(kept, source)
+    return source
+
+
+def _plain(output: Any, source: Path) -> Any:
+    """An output with nothing but PNG and text."""
+    if "data" in output:
+        data = {mime: body for mime, body in output.data.items() if mime in KEPT}
+        if "image/png" in data:
+            size = len(base64.b64decode(data["image/png"]))
+            if size > LIMIT:
+                raise PilabError(f"{source.name}: a picture of {size} bytes; expected at most {LIMIT}")
+            data["text/plain"] = "a picture"
+        output.data, output.metadata = data, {}
+    return output
