@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,15 @@ def show_film(frames: np.ndarray, path: Path, fps: float = 10, max_bytes: int = 
     from pilab.figures.strips import animate
 
     return Image(data=animate(frames, path, fps, max_bytes), format="png")
+
+
+def exercises(number: str) -> ModuleType:
+    """The checks of a notebook's exercises: the file NN_exercises.py beside it."""
+    (path,) = FOLDER.glob(f"{number}_exercises.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 # ------------------------------------------------------------------------------------------------------ from the shell

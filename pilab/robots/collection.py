@@ -33,7 +33,7 @@ from pilab.contracts import (
 )
 from pilab.data.cache import FrameCache
 from pilab.data.cards import write_card
-from pilab.data.lerobot import DatasetWriter, LeRobotDataset, stage_episode
+from pilab.data.lerobot import DatasetWriter, LeRobotDataset, colour_error, stage_episode
 from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
 from pilab.engine import provenance
 from pilab.robots.executor import Command, Executor
@@ -158,12 +158,25 @@ def collect(
             task = values.pop("instruction")
             writer.commit(folder, task, values)
             FrameCache.add(writer.id, arrays, writer.info.features, done)
+            if "colour_error" not in writer.meta:
+                writer.update_meta(colour_error=_colour_error(out, arrays, done))
             done += 1
             bar.update()
         for _, future in pending:
             future.cancel()
     write_card(out)
     return out
+
+
+def _colour_error(out: Path, arrays: dict[str, Any], episode: int) -> dict[str, dict[str, float]]:
+    """What the video codec did to an episode, by camera, in 8-bit levels; "objects" are the saturated pixels."""
+    dataset, errors = LeRobotDataset(out), {}
+    for camera in dataset.cameras:
+        raw = arrays[camera]
+        decoded = dataset.frames(camera, episode, range(len(raw)))
+        saturated = np.ptp(raw.astype(np.int16), axis=-1) > 90
+        errors[camera] = {k: round(v, 2) for k, v in colour_error(decoded, raw, saturated).items()}
+    return errors
 
 
 def _next_attempt(out: Path, recipe: Recipe) -> int:

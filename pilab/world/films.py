@@ -9,8 +9,10 @@ import mujoco
 import numpy as np
 
 from pilab.contracts import CameraSpec
+from pilab.world import objects
 from pilab.world.cameras import Caster, look_at
 from pilab.world.environment import World
+from pilab.world.scenes import sample_scene
 
 EYE, TARGET = (0.46, 0.74, 0.56), (0.0, 0.0, 0.06)  # m
 
@@ -42,3 +44,12 @@ def shoot(
         if share:
             film[i::threads] = np.stack(share)
     return film
+
+
+def portrait(look: str, size: int = 96) -> np.ndarray:
+    """(size, size, 3) uint8: one object on the table, close up, with shadows."""
+    item = objects.part(look, 0.0, -0.05, 0.5)
+    scene = sample_scene(0).replace(parts=(item,), light=(-0.5, 0.4, 1.6, 0.5), table=(0.78, 0.68, 0.56))
+    world = World(scene)
+    camera, frame = look_at("portrait", (0.07, 0.13, 0.22), (0.0, -0.05, 0.012), size, size, 24.0)
+    return world.caster.look_from(world.data, camera, np.array(camera.position), frame, shadows=True).rgb
