@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ def publish(name: str, out: Path, parameters: dict[str, Any] | None = None) -> P
     kept.metadata["pilab"] = {"outputs": f"laptop scale, commit {origin['commit']}", "versions": origin["versions"]}
     kept.metadata.pop("papermill", None)
     nbformat.write(kept, source)
+    figures = source.parent / "figures"
+    figures.mkdir(exist_ok=True)
+    for picture in executed.parent.glob("*.png"):  # what the notebook saved, for the README
+        shutil.copyfile(picture, figures / f"{source.stem[:2]}_{picture.name}")
     return source
 
 

@@ -23,6 +23,7 @@ from pilab.contracts import (
     TASK,
     Observation,
     Scene,
+    UnknownNameError,
     find,
     image_key,
     points_key,
@@ -141,11 +142,16 @@ class World:
     # ------------------------------------------------------------------------------------------------- what tasks ask
     def position(self, part: str) -> np.ndarray:
         """(3,) centre of a part."""
-        return self.data.xpos[self._bodies[self._order[part]]].copy()
+        return self.data.xpos[self._body(part)].copy()
 
     def quaternion(self, part: str) -> np.ndarray:
         """(4,) w x y z."""
-        return self.data.xquat[self._bodies[self._order[part]]].copy()
+        return self.data.xquat[self._body(part)].copy()
+
+    def _body(self, part: str) -> int:
+        if part not in self._order:
+            raise UnknownNameError("part of the scene", part, list(self._order))
+        return self._bodies[self._order[part]]
 
     def joint(self, part: str) -> float:
         """The joint value of a fixture; 0 for anything else."""

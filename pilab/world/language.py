@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from pilab.contracts import Goal, SceneError, find, names_in
+from pilab.contracts import Goal, SceneError, UnknownNameError, find, names_in
 from pilab.world import objects, places
 
 
@@ -19,7 +19,7 @@ def understand(text: str, facts: objects.Facts | None = None) -> tuple[str, Goal
     """
     facts = facts or objects.household()
     said = re.sub(r"[^a-z -]", "", text.lower()).strip()
-    examples = []
+    examples, unknown = [], None
     for name in names_in("pilab.world.tasks"):
         task = find(name, "pilab.world.tasks", "TASK", "task")
         examples.append(task.templates[0])
@@ -28,8 +28,15 @@ def understand(text: str, facts: objects.Facts | None = None) -> tuple[str, Goal
             for slot in ("object", "place"):
                 pattern = pattern.replace(rf"\{{{slot}\}}", rf"(?:the )?(?P<{slot}>[a-z -]+?)")
             found = re.fullmatch(pattern, said)
-            if found and (goal := _goal(task.verb, found.groupdict(), facts)):
-                return name, goal
+            try:
+                if found and (goal := _goal(task.verb, found.groupdict(), facts)):
+                    return name, goal
+            except (
+                UnknownNameError
+            ) as error:  # another template may fit: “push the cup over to” begins like “push the cup”
+                unknown = error
+    if unknown:
+        raise unknown
     raise SceneError(f"cannot make out {text!r}; say, for example: " + "; ".join(f"“{e}”" for e in examples))
 
 

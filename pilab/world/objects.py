@@ -219,6 +219,8 @@ def part(look: str, x: float, y: float, yaw: float) -> Part:
 
 def build(spec: mujoco.MjSpec, item: Part) -> None:
     """Add a free body with the geoms of its look."""
+    if item.parameters["look"] not in LOOKS:
+        raise UnknownNameError("object look", item.parameters["look"], LOOKS)
     name, *colours = item.parameters["look"].split("-")
     shape = SHAPES[name]
     body = spec.worldbody.add_body(

@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import mujoco
 import numpy as np
 
-from pilab.contracts import Part
+from pilab.contracts import Part, UnknownNameError
 
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 KIND, FIXTURE_KIND = "pilab.world.places:build", "pilab.world.places:build_fixture"
@@ -164,11 +165,17 @@ def fixture_part(name: str, x: float, y: float, yaw: float, value: float) -> Par
 
 
 def place_of(part: Part) -> Place:
-    return PLACES[part.parameters["place"]]
+    return _named("place", part.parameters["place"], PLACES)
 
 
 def fixture_of(part: Part) -> Fixture:
-    return FIXTURES[part.parameters["fixture"]]
+    return _named("fixture", part.parameters["fixture"], FIXTURES)
+
+
+def _named(what: str, name: str, table: Mapping[str, Any]) -> Any:
+    if name not in table:
+        raise UnknownNameError(what, name, list(table))
+    return table[name]
 
 
 def build(spec: mujoco.MjSpec, part: Part) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import mujoco
 import numpy as np
 
-from pilab.contracts import Embodiment, Goal, Part, ReservedError, Scene, SceneError, find
+from pilab.contracts import Embodiment, Goal, Part, ReservedError, Scene, SceneError, UnknownNameError, find
 from pilab.world import objects, places
 from pilab.world.kinematics import chain, top_down
 
@@ -90,6 +90,12 @@ def sample_scene(
     if len(embodiment.arms) < skill.arms:
         raise SceneError(
             f"task {task!r} needs {skill.arms} arms; body {body!r} has {len(embodiment.arms)}. Use body 'duo'"
+        )
+    if seed < 0:
+        raise SceneError(f"seed {seed} is negative; expected 0 or more")
+    if cell and cell[0] in objects.LOOKS and not skill.suits(cell[0]):
+        raise SceneError(
+            f"{cell[0]} cannot be asked for: its shape does not suit {skill.verb!r}. Ask for another object"
         )
     rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(skill.name.encode()).digest()[:4], "big")])
     rejections = 0
@@ -199,6 +205,8 @@ def clear(x: float, y: float, standing: list[Part], margin: float = CLEARANCE) -
 
 def stand(rng: np.random.Generator, names: list[str], values: dict[str, float] | None = None) -> list[Part]:
     """Places and fixtures side by side, in random order, with random gaps, depths and small turns."""
+    if unknown := [n for n in names if n not in places.PLACES and n not in places.FIXTURES]:
+        raise UnknownNameError("place", unknown[0], [*places.PLACES, *places.FIXTURES])
     order = [names[i] for i in rng.permutation(len(names))]
     widths = [
         2 * (places.PLACES[n].radius if n in places.PLACES else places.FIXTURES[n].half[0] + 0.006) for n in order
@@ -240,6 +248,13 @@ def build(scene: Scene, tune: Callable[[mujoco.MjSpec], None] | None = None) -> 
     Raises `SceneError` naming the part that cannot be built.
     """
     body = find_body(scene.body)
+    for name, values, count in (
+        ("start", scene.start, body.size),
+        ("light", scene.light, 4),
+        ("table", scene.table, 3),
+    ):
+        if np.shape(values) != (count,) or not np.isfinite(values).all():
+            raise SceneError(f"{name} {values!r} of scene {scene.hash} is not {count} finite numbers")
     spec = mujoco.MjSpec()
     spec.modelname = f"pilab-{scene.hash}"
     spec.compiler.degree = False
@@ -255,6 +270,8 @@ def build(scene: Scene, tune: Callable[[mujoco.MjSpec], None] | None = None) -> 
     )  # fmt: skip
     for part in scene.parts:
         try:
+            if not np.isfinite([*part.position, part.yaw]).all():
+                raise ValueError(f"it stands at {part.position}, yaw {part.yaw}")
             find(part.kind, "pilab.world", "build", "kind of part")(spec, part)
         except (KeyError, TypeError, ValueError) as error:
             raise SceneError(f"part {part.name!r} of kind {part.kind!r} cannot be built: {error}") from error

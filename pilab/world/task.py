@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pilab.contracts import Goal, Part, Scene, find
+from pilab.contracts import Goal, Part, Scene, UnknownNameError, find
 from pilab.world import objects, places
 
 if TYPE_CHECKING:
@@ -64,19 +64,19 @@ class Task:
     def alternatives(self, parts: Sequence[Part], goal: Goal) -> list[Goal]:
         """Goals about another object that the same parts allow, for the swap control; never a reserved cell.
 
-        With the same place where possible, else with another place of the same kind.
+        With the same place where possible, else with another place of the same kind. Reserved objects are named only where
+        the goal is about one already.
         """
         from pilab.world.scenes import is_reserved_cell
 
         alike = [goal.place]
         if goal.place in places.PLACES:
             alike += [p.name for p in parts if p.name in places.PLACES and p.name != goal.place]
+        nameable = objects.LOOKS if goal.object in objects.RESERVED else objects.HANDLED
         others = [
             p.name
             for p in parts
-            if p.parameters.get("look") in objects.HANDLED
-            and p.name not in (goal.object, goal.place)
-            and self.suits(p.name)
+            if p.parameters.get("look") in nameable and p.name not in (goal.object, goal.place) and self.suits(p.name)
         ]
         for place in alike:
             found = [Goal(goal.verb, o, place) for o in others if not is_reserved_cell(goal.verb, o, place)]
@@ -122,7 +122,11 @@ def task_of(scene: Scene) -> Task:
 def facts_of(scene: Scene) -> objects.Facts:
     """The table of facts a scene was named with."""
     name, _, seed = scene.facts.partition("-")
-    return objects.invented(int(seed)) if name == "invented" else objects.household()
+    if name == "invented" and seed.isdecimal():
+        return objects.invented(int(seed))
+    if scene.facts != "household":
+        raise UnknownNameError("table of facts", scene.facts, ["household", "invented-SEED"])
+    return objects.household()
 
 
 def respoken(scene: Scene, goal: Goal, rng: np.random.Generator | None = None, held_out: bool = False) -> Scene:

@@ -78,9 +78,10 @@ def test_what_shapes_say_of_themselves_is_true(name):
         start = data.xpos[ids] + 0.2 * np.asarray(direction, float)
         return 2 * (0.2 - mujoco.mj_ray(model, data, start, -np.asarray(direction, float), None, 1, -1, hit))
 
-    assert extent((0, 0, 1)) == pytest.approx(shape.height, abs=1.5e-3)
+    if name != "dumbbell":  # whose ends stand higher than its middle
+        assert extent((0, 0, 1)) == pytest.approx(shape.height, abs=1.5e-3)
     for yaw in shape.grasp_yaws:
-        if name not in ("cross", "dumbbell"):  # held above or between what a ray from the side meets first
+        if name != "cross":  # held above its arms, which are what a ray from the side meets first
             assert extent((np.cos(yaw), np.sin(yaw), 0)) == pytest.approx(shape.grasp_width, abs=1.5e-3)
 
 

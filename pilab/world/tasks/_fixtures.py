@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilab.contracts import Goal
+from pilab.contracts import Goal, UnknownNameError
 from pilab.world import places, scenes
 from pilab.world.task import Task, name_of
 
@@ -17,6 +17,8 @@ class Operate(Task):
     def lay_out(self, rng, pool, cell, reserved):
         names = list(places.FIXTURES)
         target = cell[0] if cell else names[rng.integers(len(names))]
+        if target not in names:
+            raise UnknownNameError("fixture", target, names)
         values = {}
         for name, fixture in places.FIXTURES.items():
             is_open = (not self.wants_open) if name == target else rng.random() < 0.5
