@@ -57,7 +57,8 @@ class Episode:
     steps: int = 0
     thought: Thought = field(default_factory=Thought)
     chunk: np.ndarray | None = None  # (H, A)
-    cursor: int = 0  # executed of the chunk
+    first: int = 0  # the action at which the chunk was entered: more than 0 when it came late
+    cursor: int = 0  # the chunk's next action
     waiting: tuple[int, np.ndarray] | None = None  # (ready at this step, chunk): the injected delay
     coached: bool = False  # a person's words stand until the task changes
 
@@ -154,16 +155,17 @@ class Executor:
             return False
         if episode.chunk is None:
             return True
-        interval = min(self.replan_interval or len(episode.chunk), len(episode.chunk))
+        left = len(episode.chunk) - episode.first
+        share = min(self.replan_interval or left, left)
         # With a delay, ask early enough for the next chunk to be there when this one's share has been executed.
-        return episode.cursor >= max(interval - self.delay, 0)
+        return episode.cursor - episode.first >= share - self.delay
 
     def _plan(self, episodes: list[Episode], told: list[Observation]) -> np.ndarray:
         observation = batch(told)
         if self.noise_shape is not None:
             observation[NOISE] = np.stack([e.rng.standard_normal(self.noise_shape, np.float32) for e in episodes])
         chunks = np.asarray(self.policy.act(observation, [e.thought for e in episodes]))
-        if chunks.ndim != 3 or chunks.shape[0] != len(episodes) or chunks.shape[2] != self.body.size:
+        if chunks.ndim != 3 or chunks.shape[::2] != (len(episodes), self.body.size) or not chunks.size:
             raise PolicyError(
                 f"{type(self.policy).__name__}.act returned shape {chunks.shape}; "
                 f"expected (B, H, A) = ({len(episodes)}, H, {self.body.size})"
@@ -178,7 +180,7 @@ class Executor:
         if episode.waiting is not None and episode.waiting[0] <= episode.steps:
             # The chunk was planned `delay` steps ago: its first actions belong to the past.
             late = self.delay if episode.chunk is not None else 0
-            episode.chunk, episode.cursor, episode.waiting = episode.waiting[1], late, None
+            episode.chunk, episode.first, episode.cursor, episode.waiting = episode.waiting[1], late, late, None
         if episode.chunk is None:
             label = np.asarray(observation[STATE], np.float32)  # nothing planned yet: stay
         else:

@@ -45,7 +45,7 @@ class Caster:
         self.colours = np.concatenate([model.geom_rgba[:, :3] * 255, [SKY]]).astype(np.float32)
         self.decals = {}
         for i in range(model.ntext):
-            name = model.text(i).name
+            name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_TEXT, i)
             if name.startswith(signs.DECAL):
                 self.decals[model.geom(name.removeprefix(signs.DECAL)).id] = signs.picture(_text(model, i))
         self._buffers: dict[CameraSpec, tuple[np.ndarray, ...]] = {}

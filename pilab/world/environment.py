@@ -130,6 +130,7 @@ class World:
         self.data.ctrl[self._actuator] = (target - self.data.act[self._act]) / duration
         mujoco.mj_step(self.model, self.data, substeps)
         self.data.act[self._act] = target  # exactly, so that rounding does not add up over an episode
+        mujoco.mj_forward(self.model, self.data)  # poses and contacts of this instant, not of one physics step ago
         self._command = command
         self.steps += 1
         return command

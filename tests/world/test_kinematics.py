@@ -95,12 +95,12 @@ def test_a_batch_is_its_members(body, arm):
             np.testing.assert_allclose(whole[i], one, atol=1e-12)
     home = np.broadcast_to(arm.home, (12, len(arm.home)))
     at, turned = targets(12)
-    for iterations in (3, 6, 40):  # a batch stops when its last row has converged: the first rows are then even nearer
+    for iterations in (3, 6, 40):  # a batch stops when its last row is within 1e-5: the others are then nearer still
         together, miss = c.inverse(at, turned, home, iterations=iterations)
         for i in range(12):
             alone, miss_alone = c.inverse(at[i], turned[i], home[i], iterations=iterations)
-            np.testing.assert_allclose(together[i], alone, atol=1e-6)
-            assert miss[i] == pytest.approx(miss_alone, abs=1e-6)
+            np.testing.assert_allclose(together[i], alone, atol=5e-5)
+            assert miss[i] == pytest.approx(miss_alone, abs=1e-5)
 
 
 @pytest.mark.parametrize(("body", "arm"), ARMS)

@@ -47,7 +47,7 @@ class Push(Task):
         length = float(np.hypot(*way))
         way /= length
         gap = length - places.PLACES[goal.place].radius - objects.shape_of(goal.object).radius
-        if not 0.045 < gap < 0.26:
+        if not 0.045 < gap < 0.20:
             raise scenes.Rejected
         for part in parts:
             if part.name in (goal.object, goal.place):
