@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     # The reader's own MODULE:OBJECT files are looked for where the command is given.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    options = parser().parse_args(arguments)
+    options = parse(arguments)
     try:
         return options.verb(options) or 0
     except PilabError as error:
@@ -112,6 +112,10 @@ def evaluate(options: argparse.Namespace) -> None:
     """Rates of a policy."""
     from pilab.evaluation import rollout
 
+    if options.rows:  # a file that cannot be written is better known now than when the episodes are done
+        path = Path(options.rows)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     began = time.perf_counter()
     rows = rollout.evaluate(
         options.policy, options.suite, options.episodes, options.seed, control=options.control, body=options.body,
@@ -119,8 +123,6 @@ def evaluate(options: argparse.Namespace) -> None:
         on_episode=_strip_writer(Path(options.strips)) if options.strips else None,
     )  # fmt: skip
     if options.rows:
-        path = Path(options.rows)
-        path.parent.mkdir(parents=True, exist_ok=True)
         text = "".join(row.to_json() + "\n" for row in rows)
         path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
     digest = rollout.summary(rows, time.perf_counter() - began)
@@ -174,6 +176,22 @@ def notebooks_publish(options: argparse.Namespace) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------- parser
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options of a command line. `more` is what only JupyterLab knows; every other verb refuses it."""
+    top = parser()
+    options, options.more = top.parse_known_args(arguments)
+    if options.more and options.verb is not lab:
+        top.error(f"unrecognized arguments: {' '.join(options.more)}")
+    return options
+
+
+def positive(text: str) -> int:
+    """An argument that counts something."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """All verbs, each with an example in its help."""
     top = argparse.ArgumentParser(prog="pilab", description="A laboratory for physical intelligence in a notebook.")
@@ -201,7 +219,7 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb(verbs, "lab", lab, "open working copies of the notebooks in JupyterLab", "pilab lab --no-browser")
     p.add_argument("--folder", default="runs/lab", help="folder for the working copies")
-    p.add_argument("more", nargs=argparse.REMAINDER, help="passed on to jupyter lab")
+    p.epilog += "; what is not listed here is passed on to jupyter lab"
 
     p = verb(
         verbs,
@@ -222,7 +240,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "tasks", nargs="+", metavar="TASK", help="put, push, open, close, stack, handover or MODULE:TASK, in turn"
     )
-    p.add_argument("--episodes", type=int, required=True, help="successful episodes the dataset shall have")
+    p.add_argument("--episodes", type=positive, required=True, help="successful episodes the dataset shall have")
     p.add_argument("--out", required=True, help="folder of the dataset; goes on with one of the same recipe")
     p.add_argument("--seed", type=int, default=0, help="first scene seed; training seeds are below 500000")
     p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
@@ -236,7 +254,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--noise", type=float, default=0.6, help="share of episodes with coverage noise")
     p.add_argument("--object", help="only this object, by noun or look")
     p.add_argument("--place", help="and this place")
-    p.add_argument("--workers", type=int, help="processes; all cores if not given")
+    p.add_argument("--workers", type=positive, help="processes; all cores if not given")
     machine(p)
 
     group = verbs.add_parser("dataset", help="look at a dataset").add_subparsers(required=True, metavar="VERB")
@@ -258,13 +276,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("policy", help="demonstrator, random, hold or MODULE:OBJECT")
     p.add_argument("--suite", default="all", help="all (put, push, open, close), a verb or MODULE:TASK")
     p.add_argument(
-        "--episodes", type=int, default=40, help="N: scenes are the seeds S … S+N−1, dealt to the verbs in turn"
+        "--episodes", type=positive, default=40, help="N: scenes are the seeds S … S+N−1, dealt to the verbs in turn"
     )
     p.add_argument("--seed", type=int, default=600_000, help="S, the first scene seed")
     p.add_argument("--control", default="none", help="none, black, swap, scramble or replay")
     p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
-    p.add_argument("--batch", type=int, default=8, help="worlds at a time")
-    p.add_argument("--threads", type=int, help="threads that advance them; all cores if not given")
+    p.add_argument("--batch", type=positive, default=8, help="worlds at a time")
+    p.add_argument("--threads", type=positive, help="threads that advance them; all cores if not given")
     p.add_argument("--rows", metavar="FILE", help="write the result rows here (.jsonl or .jsonl.gz)")
     p.add_argument("--strips", metavar="DIR", help="save a film strip of every episode here")
     machine(p)

@@ -70,8 +70,13 @@ class UnknownNameError(PilabError, LookupError):
     """A name that is not there; the message lists the ones that are."""
 
     def __init__(self, what: str, name: object, valid: Sequence[str], hint: str = "") -> None:
+        self.parts = (what, name, list(valid), hint)
         listed = ", ".join(map(str, valid)) or "none"
         super().__init__(f"unknown {what} {name!r}; valid: {listed}" + (f"; {hint}" if hint else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Exceptions travel between processes by their arguments, which here are not the message."""
+        return type(self), self.parts
 
 
 class SceneError(PilabError, ValueError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ from pilab.contracts import (
     Observation,
     Scene,
     SceneError,
+    UnknownNameError,
     find,
     image_key,
     points_key,
@@ -34,12 +36,14 @@ from pilab.contracts import (
 from pilab.data.cache import FrameCache
 from pilab.data.cards import write_card
 from pilab.data.lerobot import DatasetWriter, LeRobotDataset, colour_error, stage_episode
+from pilab.data.lerobot.writer import STAGING
 from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
 from pilab.engine import provenance
 from pilab.robots.executor import Command, Executor
 from pilab.robots.simulated import Trial, simulate
-from pilab.world import objects
+from pilab.world import objects, places
 from pilab.world.demonstrators import CoverageNoise, Demonstrator
+from pilab.world.demonstrators.script import MANNERS
 from pilab.world.environment import SLOTS
 from pilab.world.scenes import find_body, refuse_reserved, sample_scene
 
@@ -60,7 +64,10 @@ class Recipe:
     def attempt(self, k: int) -> tuple[Scene, str]:
         """The scene and the manner of attempt k. Raises `ReservedError` for what must not become training data."""
         task = self.tasks[k % len(self.tasks)]
-        cell = (objects.household().look(self.object), self.place) if self.object else None
+        if self.place and not self.object:
+            raise SceneError(f"place {self.place!r} without an object; name the object too, or neither")
+        fixed = self.object in places.FIXTURES
+        cell = (self.object if fixed else objects.household().look(self.object), self.place) if self.object else None
         scene = sample_scene(self.seed + k, task, body=self.body, cell=cell)
         refuse_reserved(scene)
         return scene, self.manners[k // len(self.tasks) % len(self.manners)]
@@ -122,6 +129,11 @@ def collect(
         find(task, "pilab.world.tasks", "TASK", "task")
     recipe.attempt(0)  # a reserved or impossible request is refused before anything is written
     body = find_body(recipe.body)
+    for manner in recipe.manners:
+        if manner not in MANNERS:
+            raise UnknownNameError("manner", manner, list(MANNERS))
+    if recipe.arm is not None:
+        body.arm(recipe.arm)
     plan = json.loads(json.dumps(asdict(recipe)))
     if (out / "meta" / "info.json").exists():
         writer = DatasetWriter.resume(out)
@@ -164,6 +176,7 @@ def collect(
             bar.update()
         for _, future in pending:
             future.cancel()
+    shutil.rmtree(out / STAGING, ignore_errors=True)  # attempts beyond the last one needed
     write_card(out)
     return out
 
