@@ -7,6 +7,7 @@ Ratios where a reference exists: `world_overhead` is the time of a control step 
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -59,6 +60,7 @@ def run(peer: str | None = None, progress: bool = True) -> dict[str, Any]:
         results["dataset_read_steps_per_s"] = _rate(lambda: _read(dataset, 200), 200)
         cache = FrameCache.open(dataset, progress=lambda x, **_: x)
         results["cache_read_steps_per_s"] = _rate(lambda: _read_cache(cache, 100), 6400)
+        shutil.rmtree(cache.folder, ignore_errors=True)  # some 200 MB that nobody will ask for again
         if peer:
             say("reading it with the real LeRobot library")
             theirs = peer_rate(peer, root)

@@ -200,7 +200,7 @@ class Embodiment:
     arms: tuple[Arm, ...]
     cameras: tuple[CameraSpec, ...]
     sensors: tuple[SensorSpec, ...] = ()
-    build: str = "pilab.world.bodies.serial:build"  # module:function that adds this body to an MjSpec
+    build: str = "pilab.world.bodies._serial:build"  # module:function that adds this body to an MjSpec
     control_hz: int = 10  # policies and datasets
     teleop_hz: int = 30  # a person; every third command is recorded
     physics_hz: int = 240  # divided by both
@@ -305,7 +305,7 @@ class Scene:
             d["goal"] = Goal(**d["goal"])
             d["parts"] = tuple(Part(**{**p, "position": tuple(p["position"])}) for p in d["parts"])
             return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()})
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise SceneError(f"not a scene: {error}; expected the JSON that Scene.to_json writes") from error
 
     @property
@@ -404,7 +404,7 @@ class Row:
     def from_json(cls, text: str) -> Row:
         try:
             return cls(**json.loads(text))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise PilabError(
                 f"not a result row: {error}; expected one JSON object per line, as Row.to_json writes"
             ) from error

@@ -99,7 +99,8 @@ def run(
 ) -> tuple[Path, Path, dict[str, Any]]:
     """Execute a notebook through papermill; returns the executed copy, its HTML copy and the numbers it reported.
 
-    Raises `PilabError` for a parameter that the notebook does not have, or with the first error of a cell.
+    Raises `PilabError` for a parameter that the notebook does not have, with the first error of a cell, or when the
+    notebook reported nothing.
     """
     import papermill
 
@@ -109,7 +110,8 @@ def run(
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise PilabError(f"{source.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
-    executed = out / source.name
+    executed, reported = out / source.name, out / "metrics.json"
+    reported.unlink(missing_ok=True)  # of an earlier run
     try:
         papermill.execute_notebook(
             str(source), str(executed), parameters={**parameters, "OUT": str(out)}, cwd=str(out),
@@ -119,7 +121,9 @@ def run(
         raise PilabError(
             f"{source.name}, cell {error.exec_count}: {error.ename}: {error.evalue}; see {executed}"
         ) from error
-    numbers = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    if not reported.exists():
+        raise PilabError(f"{source.name} reported no numbers; end it with session.report(…)")
+    numbers = json.loads(reported.read_text(encoding="utf-8"))
     return executed, to_html(executed), numbers
 
 

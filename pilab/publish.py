@@ -26,20 +26,22 @@ def publish(name: str, out: Path, parameters: dict[str, Any] | None = None) -> P
     if chromium() is None:
         raise PilabError("publishing needs Chrome or Chromium to draw plotly figures as PNG; `apt install chromium`")
     source = notebook.find_notebook(name)
-    executed, _, _ = notebook.run(name, out / source.stem, parameters or {"SCALE": "laptop"})
+    parameters, folder = {"SCALE": "laptop"} | (parameters or {}), out / source.stem
+    executed, _, _ = notebook.run(name, folder, parameters)
     done, kept = nbformat.read(executed, as_version=4), nbformat.read(source, as_version=4)
     outputs = [
         c for c in done.cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])
     ]
     cells = [c for c in kept.cells if c.cell_type == "code"]
     for number, (cell, run) in enumerate(zip(cells, outputs, strict=True), start=1):
-        cell.outputs = [_plain(o, source) for o in run.outputs if o.output_type != "stream" or o.name == "stdout"]
+        cell.outputs = [_plain(o, source, folder) for o in run.outputs if o.output_type != "stream" or o.name == "stdout"]
         cell.execution_count = number
         for o in cell.outputs:
             if o.output_type == "execute_result":
                 o.execution_count = number
     origin = provenance()
-    kept.metadata["pilab"] = {"outputs": f"laptop scale, commit {origin['commit']}", "versions": origin["versions"]}
+    scale = f"{parameters['SCALE']} scale, commit {origin['commit']}"
+    kept.metadata["pilab"] = {"outputs": scale, "versions": origin["versions"]}
     kept.metadata.pop("papermill", None)
     nbformat.write(kept, source)
     figures = source.parent / "figures"
@@ -49,8 +51,10 @@ def publish(name: str, out: Path, parameters: dict[str, Any] | None = None) -> P
     return source
 
 
-def _plain(output: Any, source: Path) -> Any:
-    """An output with nothing but PNG and text."""
+def _plain(output: Any, source: Path, folder: Path) -> Any:
+    """An output with nothing but PNG and text, and `runs/…` in place of the folder where it was made."""
+    if "text" in output:
+        output.text = output.text.replace(str(folder), f"runs/{source.stem}")
     if "data" in output:
         data = {mime: body for mime, body in output.data.items() if mime in KEPT}
         if "image/png" in data:

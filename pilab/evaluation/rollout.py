@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from pilab.contracts import EXECUTED, Policy, PolicyError, Row, Scene, UnknownNameError, find, names_in
+from pilab.contracts import EXECUTED, Policy, PolicyError, Row, Scene, SceneError, UnknownNameError, find, names_in
 from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
 from pilab.evaluation.statistics import wilson
@@ -103,6 +104,9 @@ def evaluate(
             "Use swap or replay, or a policy that looks"
         )
     worlds = list(scenes) if scenes is not None else list(suite_scenes(suite, episodes, seed, body))
+    twice = [key for key, times in Counter(s.hash for s in worlds).items() if times > 1]
+    if twice:
+        raise SceneError(f"scenes given more than once: {', '.join(twice)}; expected one row for each scene")
     threads = threads or min(os.cpu_count() or 1, batch)
     if control == "replay":
         policy = Replay(record(worlds, batch=batch, threads=threads))

@@ -1,4 +1,4 @@
-"""A running world: physics, observations, and what tasks ask of it; and the same behind Gymnasium's interface.
+"""A running world: physics, observations, and what tasks ask of it.
 
 Design choices
 --------------
@@ -10,9 +10,7 @@ Design choices
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import gymnasium
 import mujoco
 import numpy as np
 
@@ -30,7 +28,7 @@ from pilab.contracts import (
 )
 from pilab.world.cameras import Caster, View
 from pilab.world.kinematics import chain
-from pilab.world.scenes import build, find_body, sample_scene
+from pilab.world.scenes import build, find_body
 
 SLOTS = 12  # rows of points.<camera>: objects and places of a scene, in its order
 SETTLE_STEPS = 60  # physics steps before the first observation
@@ -226,55 +224,3 @@ class World:
     def restore(self, state: np.ndarray) -> None:
         mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         mujoco.mj_forward(self.model, self.data)
-
-
-class RobotEnv(gymnasium.Env):
-    """Gymnasium's interface to one task: `gymnasium.vector` and every tool that speaks it can drive the robot.
-
-    Observations are our keys; the reward is 1 when the goal has held for a second, and the episode ends there.
-    `reset(seed=s)` draws the scene of that seed; `reset(options={"scene": scene})` takes a given one.
-    """
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's own attribute
-
-    def __init__(self, task: str = "put", body: str = "duo", render_mode: str | None = None) -> None:
-        self.task_name, self.body_name, self.render_mode = task, body, render_mode
-        body_data = find_body(body)
-        spec = body_data.action
-        self.action_space = gymnasium.spaces.Box(spec.low.astype(np.float32), spec.high.astype(np.float32))
-        spaces: dict[str, Any] = {
-            STATE: gymnasium.spaces.Box(-np.inf, np.inf, (body_data.size,), np.float32),
-            TASK: gymnasium.spaces.Text(200, charset=frozenset("abcdefghijklmnopqrstuvwxyz -")),
-        }
-        for c in body_data.cameras:
-            spaces[image_key(c.name)] = gymnasium.spaces.Box(0, 255, (c.height, c.width, 3), np.uint8)
-        self.observation_space = gymnasium.spaces.Dict(spaces)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
-        from pilab.world.monitor import Monitor
-
-        super().reset(seed=seed)
-        scene = (options or {}).get("scene")
-        if scene is None:
-            number = seed if seed is not None else int(self.np_random.integers(500_000))
-            scene = sample_scene(number, self.task_name, body=self.body_name)
-        self.world = World(scene)
-        self.monitor = Monitor(self.world, scene.goal)
-        return self._observation(), {"scene": scene.hash, "seed": scene.seed}
-
-    def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict]:
-        self.world.step(action)
-        self.monitor.update()
-        won = self.monitor.success
-        late = self.world.steps >= self.monitor.limit
-        return self._observation(), float(won), won, late and not won, dict(self.monitor.metrics())
-
-    def render(self) -> np.ndarray | None:
-        if self.render_mode != "rgb_array":
-            return None
-        camera = self.world.body.cameras[0]
-        return self.world.caster.look(self.world.data, camera).rgb
-
-    def _observation(self) -> Observation:
-        full = self.world.observe()
-        return {key: full[key] for key in self.observation_space.spaces}

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from pilab.contracts import STATE, PilabError, Policy, PolicyError, Row, UnknownNameError, image_key
+from pilab.contracts import STATE, PilabError, Policy, PolicyError, Row, SceneError, UnknownNameError, image_key
 from pilab.evaluation import controls
 from pilab.evaluation.rollout import ALL, METRICS, evaluate, make_policy, record, suite_scenes, summary, table
 from pilab.robots.simulated import Trial
@@ -34,7 +34,7 @@ def test_rows_have_the_documented_keys(shown):
         assert set(told["metrics"]) == set(METRICS)
         assert set(told["clusters"]) == {"verb", "object", "place"}
         assert told["privileged"] is True
-        assert {"pilab", "mujoco", "numpy"} <= set(told["versions"])
+        assert {"python", "mujoco", "numpy"} <= set(told["versions"])
         assert isinstance(told["success"], bool)
         assert told["steps"] > 0
         assert Row.from_json(row.to_json()) == row
@@ -112,6 +112,7 @@ class Looks(Policy):
     """Notes the brightest pixel it was ever shown."""
 
     brightest = 0
+    cameras = ("base", "left_wrist")
 
     def act(self, observation, thought):
         Looks.brightest = max(Looks.brightest, *(int(observation[image_key(c)].max()) for c in ("base", "left_wrist")))
@@ -121,14 +122,14 @@ class Looks(Policy):
 @pytest.mark.parametrize(("control", "dark"), [("none", False), ("black", True)])
 def test_black_is_black(control, dark):
     Looks.brightest = 0
-    rows = evaluate(Looks(), "open", 2, control=control, **QUIET)
+    (row,) = evaluate(Looks(), "open", 1, control=control, **QUIET)
     assert (Looks.brightest == 0) is dark
-    assert [row.control for row in rows] == [control] * 2
+    assert row.control == control
 
 
 @pytest.mark.parametrize("task", [*ALL, "stack", "handover"])
 def test_swap_names_something_else_that_is_there(task):
-    for seed in range(600_000, 600_060):
+    for seed in range(600_000, 600_030):
         scene = sample_scene(seed, task)
         trial = controls.swap(Trial(scene), np.random.default_rng(seed))
         said = trial.spoken
@@ -176,8 +177,8 @@ def test_replay_loses_nothing():
 
 
 def test_controls_run_on_the_same_scenes(shown):
-    rows = evaluate("hold", "all", 8, control="swap", **QUIET)
-    assert [row.scene for row in rows] == [row.scene for row in shown]
+    rows = evaluate("hold", "all", 4, control="swap", **QUIET)
+    assert [row.scene for row in rows] == [row.scene for row in shown[:4]]
 
 
 # -------------------------------------------------------------------------------------------------------------- policies
@@ -195,10 +196,10 @@ def test_given_scenes_are_run_as_given():
     assert {row.arm for row in rows} == {"still"}
 
 
-def test_a_scene_given_twice_has_two_rows():
+def test_a_scene_given_twice_is_refused():
     scene = sample_scene(4, "open")
-    rows = evaluate("hold", scenes=[scene, scene], **QUIET)
-    assert [row.scene for row in rows] == [scene.hash] * 2
+    with pytest.raises(SceneError, match=scene.hash):
+        evaluate("hold", scenes=[scene, sample_scene(5, "open"), scene], **QUIET)
 
 
 def test_another_body():

@@ -180,8 +180,7 @@ def signed(text: str) -> World:
 
 def test_a_sign_can_be_read():
     camera = signed("APPLE").body.camera("base")
-    first, second = signed("APPLE").caster.look(signed("APPLE").data, camera), None
-    second = signed("WRENCH").caster.look(signed("WRENCH").data, camera)
+    first, second = (signed(word).caster.look(signed(word).data, camera) for word in ("APPLE", "WRENCH"))
     assert np.array_equal(first.geom, second.geom)
     card = first.geom == signed("APPLE").model.geom("sign_card").id
     differs = (first.rgb != second.rgb).any(-1)

@@ -1,6 +1,5 @@
 """Demonstrators: they succeed, smoothly, with clean labels, in the manner asked for."""
 
-import math
 from functools import cache
 
 import numpy as np
@@ -22,11 +21,12 @@ EPISODES = 12
 
 @cache
 def episodes(task: str, manner: str = "normal", arm: str | None = None, share: float = 1.0, count: int = EPISODES):
-    """(outcome, [(observation, command, tips)]) of seeds 0 … count − 1, disturbed in `share` of the episodes."""
+    """(outcome, [(observation, command, tips, stage)]) of seeds 0 … count − 1, disturbed in `share` of the episodes."""
     seen = {}
 
     def watch(world, observation, command):
-        seen.setdefault(world.scene.seed, []).append((observation, command, world.tips()))
+        stage = task_of(world.scene).stage(world, world.scene.goal)
+        seen.setdefault(world.scene.seed, []).append((observation, command, world.tips(), stage))
 
     executor = Executor(Demonstrator(arm, manner), BODY, disturbance=CoverageNoise(share=share), arm="test")
     trials = [Trial(sample_scene(seed, task), watch=watch) for seed in range(count)]
@@ -53,7 +53,7 @@ def test_labels_are_smooth(task):
     """
     steps = []
     for _, frames in episodes(task):
-        labels = np.array([command.label for _, command, _ in frames])
+        labels = np.array([command.label for _, command, *_ in frames])
         steps.append(np.abs(np.diff(labels[:, IS_JOINT], axis=0)))
     steps = np.concatenate(steps)
     assert steps.max() < 0.5
@@ -66,13 +66,13 @@ def test_labels_are_clean(task):
     """Disturbed in free phases only; the label is what the demonstrator says of this very state, disturbed or not."""
     policy, disturbed = Demonstrator(), 0
     for _, frames in episodes(task):
-        for observation, command, _ in frames:
+        for _, command, *_ in frames:
             free = command.thought.memory["free"]
             differs = not np.array_equal(command.label, command.executed)
             disturbed += differs
             assert free or not differs
             assert np.array_equal((command.label != command.executed) & ~IS_JOINT, np.zeros(BODY.size, bool))
-        for observation, command, _ in frames[::5]:
+        for observation, command, *_ in frames[::5]:
             again = policy.act(batch([observation]), [command.thought])
             assert np.array_equal(again[0, 0], command.label)
     assert disturbed > 50
@@ -83,37 +83,26 @@ def test_a_disturbance_takes_the_share_it_is_given():
     started = [CoverageNoise(share=0.6).start(rng, body.size) is not None for _ in range(1000)]
     assert 0.55 < np.mean(started) < 0.65
     for _, frames in episodes("put", share=0.0, count=4):
-        assert all(np.array_equal(c.label, c.executed) for _, c, _ in frames)
+        assert all(np.array_equal(c.label, c.executed) for _, c, *_ in frames)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_demonstrator_says_what_it_does(task):
-    """Its subtask is one of the task's; it begins with the first, ends with the last and seldom has to start over."""
-    straight = 0
-    for outcome, frames in episodes(task, share=0.0):
+    """Its subtask is one of the task's; it begins with the first, ends with the last and seldom has to start over. The
+    oracle, `Task.stage`, sees the same from outside, most of the time.
+    """
+    straight, agree = 0, []
+    for outcome, frames in episodes(task, share=0.0, count=4):
         scene = outcome.trial.scene
         steps = task_of(scene).subtasks(scene, facts_of(scene))
-        said = [steps.index(command.thought.subtask) for _, command, _ in frames]
+        said = [steps.index(command.thought.subtask) for _, command, *_ in frames]
         assert said[0] == 0
         assert max(said) == len(steps) - 1
         straight += said == sorted(said)
-    assert straight >= 0.7 * EPISODES
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_the_oracle_agrees_with_the_demonstrator(task):
-    """`Task.stage` names the subtask that is right now, mostly the one that the demonstrator is at."""
-    agree = []
-
-    def watch(world, observation, command):
-        skill = task_of(world.scene)
-        steps = skill.subtasks(world.scene, facts_of(world.scene))
-        stage = skill.stage(world, world.scene.goal)
-        assert 0 <= stage < len(steps)
-        agree.append(steps[stage] == command.thought.subtask)
-
-    executor = Executor(Demonstrator(), BODY)
-    list(simulate(executor, [Trial(sample_scene(seed, task), watch=watch) for seed in range(4)], batch=4))
+        stages = [stage for *_, stage in frames]
+        assert set(stages) <= set(range(len(steps)))
+        agree += [a == b for a, b in zip(said, stages, strict=True)]
+    assert straight >= 2
     assert np.mean(agree) > 0.75
 
 
@@ -128,7 +117,7 @@ def test_slow_takes_longer_and_quick_no_longer():
 def test_from_above_travels_higher():
     def height(manner):
         return [
-            np.max([tips[BODY.arms.index(BODY.arm(c.thought.memory["arm"])), 2] for _, c, tips in frames
+            np.max([tips[BODY.arms.index(BODY.arm(c.thought.memory["arm"])), 2] for _, c, tips, _ in frames
                     if c.thought.memory["phase"] == "over"])
             for _, frames in episodes("put", manner, share=0.0, count=4)
         ]  # fmt: skip
@@ -158,7 +147,7 @@ def test_a_hand_can_be_asked_for(manner, arm):
 
 def test_unknown_manners_and_arms_list_the_valid_ones():
     scene = sample_scene(0, "put")
-    with pytest.raises(UnknownNameError, match="slow.*from above.*left-handed"):
+    with pytest.raises(UnknownNameError, match=r"slow.*from above.*left-handed"):
         list(simulate(Executor(Demonstrator(None, "grumpy"), BODY), [Trial(scene)]))
     with pytest.raises(UnknownNameError, match="left, right"):
         list(simulate(Executor(Demonstrator("third"), BODY), [Trial(scene)]))
@@ -189,4 +178,3 @@ def test_success_over_three_hundred_scenes(task, least):
     trials = (Trial(sample_scene(500_000 + seed, task)) for seed in range(300))
     lost = [o.trial.scene.seed for o in simulate(executor, trials, batch=16, threads=2) if not o.monitor.success]
     assert 1 - len(lost) / 300 >= least, f"failed on seeds {sorted(lost)}"
-    assert math.isfinite(least)

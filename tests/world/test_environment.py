@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from pilab.contracts import ENVIRONMENT_STATE, SCENE, STATE, TASK, UnknownNameError, image_key
+from pilab.contracts import ENVIRONMENT_STATE, SCENE, STATE, TASK, Thought, UnknownNameError, image_key
 from pilab.world.demonstrators import Demonstrator
-from pilab.world.environment import RobotEnv, World
+from pilab.world.environment import World
+from pilab.world.gym_environment import RobotEnv
 from pilab.world.monitor import Monitor
 from pilab.world.scenes import sample_scene
 
@@ -115,14 +116,16 @@ def test_gymnasium_has_nothing_to_say(task, body):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", ".*symmetric and normalized space")  # actions are radians, on purpose
-        warnings.filterwarnings("ignore", ".*A Box observation space m(in|ax)imum value is -?infinity")  # states are, too
+        warnings.filterwarnings(
+            "ignore", ".*A Box observation space m(in|ax)imum value is -?infinity"
+        )  # states are, too
         check_env(RobotEnv(task, body, render_mode="rgb_array"), skip_render_check=True)
 
 
 def test_every_instruction_fits_the_space():
     for task in ("put", "push", "open", "close", "stack", "handover"):
         space = RobotEnv(task).observation_space[TASK]
-        assert all(space.contains(sample_scene(seed, task).instruction) for seed in range(60))
+        assert all(space.contains(sample_scene(seed, task).instruction) for seed in range(20))
 
 
 def test_an_environment_is_a_function_of_its_seed():
@@ -151,10 +154,7 @@ def test_the_reward_comes_when_the_goal_has_held():
     """The demonstrator, through Gymnasium's interface alone."""
     env = RobotEnv("put")
     env.reset(seed=2)
-    policy, thought = Demonstrator(), [None]
-    from pilab.contracts import Thought
-
-    thought, rewards, done = [Thought()], [], False
+    policy, thought, rewards, done = Demonstrator(), [Thought()], [], False
     while not done:
         seen = {k: [v] for k, v in env.world.observe(()).items()}
         thought = policy.think(seen, thought)
