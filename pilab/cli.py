@@ -30,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"pilab: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("pilab: interrupted; what was finished is kept, run the same command again to go on", file=sys.stderr)
+        print(
+            "pilab: interrupted; `collect` goes on where it stopped when the same command is given again",
+            file=sys.stderr,
+        )
         return 130
 
 
@@ -41,7 +44,8 @@ def quickstart(options: argparse.Namespace) -> None:
 
     out = Path(options.out).resolve()
     began = time.perf_counter()
-    print("Notebook 00: a robot with three cameras, asked in words and measured. This takes a minute or two.")
+    if not options.json:
+        print("Notebook 00: a robot with three cameras, asked in words and measured. This takes a minute or two.")
     parameters = {"SCALE": Scale(options.scale).value, "SEED": options.seed}
     executed, page, numbers = notebook.run("00", out, parameters, progress=not options.json)
     numbers["minutes"] = round((time.perf_counter() - began) / 60, 2)

@@ -14,6 +14,7 @@ Design choices
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib
 import json
@@ -96,10 +97,20 @@ class PolicyError(PilabError, ValueError):
 
 
 # ---------------------------------------------------------------------------------------------------------------- names
+@functools.cache
 def names_in(room: str) -> list[str]:
     """The modules of a package that do not start with an underscore: the valid names of that room."""
     package = importlib.import_module(room)
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def load(name: str, what: str, valid: Sequence[str] = ()) -> Any:
+    """The object that `module:object` names. Raises `UnknownNameError` with the reason, and with the `valid` short names."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownNameError(what, name, valid, f"or an importable MODULE:OBJECT ({error})") from error
 
 
 def find(name: str, room: str, attribute: str, what: str = "name") -> Any:
@@ -107,12 +118,8 @@ def find(name: str, room: str, attribute: str, what: str = "name") -> Any:
 
     Raises `UnknownNameError`, listing what `room` holds, when there is no such thing.
     """
-    module_name, colon, object_name = name.partition(":")
-    if colon:
-        try:
-            return getattr(importlib.import_module(module_name), object_name)
-        except (ImportError, AttributeError) as error:
-            raise UnknownNameError(what, name, names_in(room), f"or an importable MODULE:OBJECT ({error})") from error
+    if ":" in name:
+        return load(name, what, names_in(room))
     if name not in names_in(room):
         raise UnknownNameError(what, name, names_in(room), "or MODULE:OBJECT for one of your own")
     return getattr(importlib.import_module(f"{room}.{name}"), attribute)
@@ -206,7 +213,7 @@ class Embodiment:
     physics_hz: int = 240  # divided by both
     workspace: tuple[tuple[float, float], ...] = ((-0.5, 0.5), (-0.35, 0.45), (0.0, 0.6))  # tool tips, m
 
-    @property
+    @functools.cached_property
     def action(self) -> ActionSpec:
         rows = []
         for arm in self.arms:
@@ -308,7 +315,7 @@ class Scene:
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise SceneError(f"not a scene: {error}; expected the JSON that Scene.to_json writes") from error
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """12 hexadecimal digits that identify the scene in rows and caches."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]

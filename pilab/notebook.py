@@ -9,13 +9,13 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from pilab import __version__
 from pilab.contracts import PilabError, Scale
 from pilab.engine import provenance
 
@@ -58,7 +58,7 @@ def setup(scale: str, seed: int, out: str) -> Session:
     session.out.mkdir(parents=True, exist_ok=True)
     origin = provenance()
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
-    print(f"pilab at {origin['commit'] or metadata.version('pilab')} · scale {session.scale.value} · seed {seed}")
+    print(f"pilab at {origin['commit'] or __version__} · scale {session.scale.value} · seed {seed}")
     print(f"{versions} · {platform.system()}, {os.cpu_count()} cores · output in {session.out}")
     return session
 
@@ -116,6 +116,7 @@ def run(
         papermill.execute_notebook(
             str(source), str(executed), parameters={**parameters, "OUT": str(out)}, cwd=str(out),
             kernel_name="python3", progress_bar=progress, log_output=False,
+            extra_arguments=["--log-level=ERROR"],  # the kernel's warnings about local sockets help nobody here
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         raise PilabError(

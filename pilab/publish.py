@@ -1,4 +1,4 @@
-"""Notebooks as GitHub shows them: outputs are PNG and text only, and the last line says where they come from."""
+"""Notebooks as GitHub shows them: outputs are PNG and text only; what `setup` prints first says where they come from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def publish(name: str, out: Path, parameters: dict[str, Any] | None = None) -> P
     ]
     cells = [c for c in kept.cells if c.cell_type == "code"]
     for number, (cell, run) in enumerate(zip(cells, outputs, strict=True), start=1):
-        cell.outputs = [_plain(o, source, folder) for o in run.outputs if o.output_type != "stream" or o.name == "stdout"]
+        cell.outputs = [
+            _plain(o, source, folder) for o in run.outputs if o.output_type != "stream" or o.name == "stdout"
+        ]
         cell.execution_count = number
         for o in cell.outputs:
             if o.output_type == "execute_result":

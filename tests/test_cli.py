@@ -161,11 +161,12 @@ def test_rows_on_a_full_disk_are_one_line(capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
-def test_collecting_onto_a_full_disk_is_one_line(tmp_path):
+@pytest.mark.parametrize("limit", [1_000, 40_000], ids=["at the start", "in a worker"])
+def test_collecting_onto_a_full_disk_is_one_line(tmp_path, limit):
     starved = (
         "import resource, sys; from pilab.cli import main\n"
         "if __name__ == '__main__':\n"
-        "    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); sys.exit(main())\n"
+        f"    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); sys.exit(main())\n"
     )
     script = tmp_path / "starved.py"
     script.write_text(starved, encoding="utf-8")
@@ -173,7 +174,8 @@ def test_collecting_onto_a_full_disk_is_one_line(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("pilab: cannot write") and "demos" in line
+    assert line.startswith("pilab: cannot write") and "demos" in line and "size limit" in line
+    assert Path("demos", "meta", "info.json").exists() == (limit > 1_000)
 
 
 # ------------------------------------------------------------------------------------------------------------- programs

@@ -2,9 +2,11 @@
 
 * `black`: every camera is black. A policy that still succeeds does not look.
 * `swap`: the instruction names another object that is present (another fixture, for open and close). `success` scores the
-  original task, `followed` the spoken one. A policy that still succeeds does not listen.
+  original task, `followed` the spoken one. A policy that still succeeds does not listen. A privileged policy is handed the
+  other goal: there, the control checks the stack and the metrics, not listening.
 * `scramble`: the words of the instruction in random order, each with its letters shuffled.
-* `replay`: recorded commands of the demonstrator, played back through the whole stack in the same scene.
+* `replay`: recorded commands of the demonstrator, played back through the whole stack in the same scene; the rows stand
+  under the name of what was replayed.
 
 Each is a function (trial, rng) → trial. `replay` replaces the policy instead: see `rollout.evaluate`.
 """
@@ -18,6 +20,7 @@ import numpy as np
 
 from pilab.contracts import Observation, PolicyError
 from pilab.robots.simulated import Trial
+from pilab.world.scenes import alternatives, find_body
 from pilab.world.task import respoken, task_of
 
 
@@ -33,7 +36,7 @@ def _darken(observation: Observation) -> Observation:
 def swap(trial: Trial, rng: np.random.Generator) -> Trial:
     """Another object's instruction; raises `PolicyError` when the scene holds no other object to name."""
     scene = trial.scene
-    others = task_of(scene).alternatives(scene.parts, scene.goal)
+    others = alternatives(find_body(scene.body), task_of(scene), list(scene.parts), scene.goal)
     if not others:
         raise PolicyError(
             f"scene {scene.hash} (seed {scene.seed}) holds nothing else to name; scenes of a suite always do"

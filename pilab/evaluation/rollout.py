@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from pilab.contracts import EXECUTED, Policy, PolicyError, Row, Scene, SceneError, UnknownNameError, find, names_in
+from pilab.contracts import Policy, PolicyError, Row, Scene, SceneError, UnknownNameError, load, names_in
 from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
 from pilab.evaluation.statistics import wilson
@@ -45,7 +45,7 @@ def make_policy(name: str, size: int) -> Policy:
         return Hold()
     if ":" not in name:
         raise UnknownNameError("policy", name, POLICIES, "or MODULE:OBJECT for one of your own")
-    found = find(name, "pilab.world.tasks", "", "policy")
+    found = load(name, "policy", POLICIES)
     policy = found() if isinstance(found, type) else found
     if not callable(getattr(policy, "act", None)):
         raise PolicyError(
@@ -103,26 +103,31 @@ def evaluate(
             f"control 'black' says nothing about {name!r}: it is privileged and reads the simulator's truth, not the cameras. "
             "Use swap or replay, or a policy that looks"
         )
-    worlds = list(scenes) if scenes is not None else list(suite_scenes(suite, episodes, seed, body))
-    twice = [key for key, times in Counter(s.hash for s in worlds).items() if times > 1]
+    if control == "scramble" and getattr(policy, "privileged", False):
+        raise PolicyError(
+            f"control 'scramble' says nothing about {name!r}: it is privileged and is handed the goal, not the words. "
+            "Use swap or replay, or a policy that listens"
+        )
+    asked = list(scenes) if scenes is not None else list(suite_scenes(suite, episodes, seed, body))
+    twice = [key for key, times in Counter(s.hash for s in asked).items() if times > 1]
     if twice:
         raise SceneError(f"scenes given more than once: {', '.join(twice)}; expected one row for each scene")
     threads = threads or min(os.cpu_count() or 1, batch)
     if control == "replay":
-        policy = Replay(record(worlds, batch=batch, threads=threads))
+        policy, name = Replay(record(asked, batch=batch, threads=threads)), "replayed demonstrator"
     executor = Executor(policy, embodiment, arm=name)
-    reels = {s.hash: Reel() for s in worlds} if on_episode else {}
+    reels = {s.hash: Reel() for s in asked} if on_episode else {}
     trials = (
         CONTROLS[control](
             Trial(s, watch=reels[s.hash].watch if on_episode else None),
             np.random.default_rng([s.seed, zlib.crc32(control.encode())]),
         )
-        for s in worlds
+        for s in asked
     )
-    order = {id_: i for i, id_ in enumerate(s.hash for s in worlds)}
-    rows: list[Row | None] = [None] * len(worlds)
+    order = {key: i for i, key in enumerate(s.hash for s in asked)}
+    rows: list[Row | None] = [None] * len(asked)
     bar = tqdm(
-        total=len(worlds),
+        total=len(asked),
         desc=f"{name} · {suite}" + (f" · {control}" if control != "none" else ""),
         disable=not progress,
     )
@@ -140,7 +145,7 @@ def evaluate(
 def record(scenes: Sequence[Scene], **options: Any) -> dict[str, np.ndarray]:
     """The demonstrator's commands, disturbed as in a collection, by scene hash: (T, A) each."""
     commands: dict[str, list[np.ndarray]] = {s.hash: [] for s in scenes}
-    executor = Executor(Demonstrator(), find_body(scenes[0].body), disturbance=CoverageNoise(), arm=EXECUTED)
+    executor = Executor(Demonstrator(), find_body(scenes[0].body), disturbance=CoverageNoise(), arm="recording")
     trials = (Trial(s, watch=lambda w, o, c: commands[w.scene.hash].append(c.executed)) for s in scenes)
     for _ in simulate(executor, trials, **options):
         pass

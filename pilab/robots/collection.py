@@ -47,6 +47,8 @@ from pilab.world.demonstrators.script import MANNERS
 from pilab.world.environment import SLOTS
 from pilab.world.scenes import find_body, refuse_reserved, sample_scene
 
+GIVE_UP = 60  # attempts that may fail in a row
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -73,21 +75,20 @@ class Recipe:
         return scene, self.manners[k // len(self.tasks) % len(self.manners)]
 
 
-def demonstrate(
-    scene: Scene, manner: str, arm: str | None, noise: float
-) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """One demonstration as arrays with a leading T and as episode values; None when it failed."""
+class Failed(Exception):  # noqa: N818 - not an error: demonstrations fail now and then
+    """An attempt without success; says why."""
+
+
+def demonstrate(scene: Scene, manner: str, arm: str | None, noise: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One demonstration as arrays with a leading T and as episode values. Raises `Failed` with the reason."""
     frames: list[tuple[Observation, Command]] = []
     body = find_body(scene.body)
     executor = Executor(Demonstrator(arm, manner), body, disturbance=CoverageNoise(share=noise), arm="collect")
     every = tuple(c.name for c in body.cameras)
     trial = Trial(scene, watch=lambda w, o, c: frames.append((o, c)), points=True, cameras=every)
-    try:
-        (outcome,) = simulate(executor, [trial], batch=1, threads=1)
-    except SceneError:  # the arm or manner asked for cannot do this scene: the next attempt takes its place
-        return None
+    (outcome,) = simulate(executor, [trial], batch=1, threads=1)
     if not outcome.monitor.success:
-        return None
+        raise Failed(outcome.monitor.failure())
     seen, commands = zip(*frames, strict=True)
     arrays: dict[str, Any] = {STATE: np.stack([o[STATE] for o in seen])}
     arrays |= {s.key: np.stack([o[s.key] for o in seen]) for s in body.sensors}
@@ -107,14 +108,19 @@ def demonstrate(
     }  # fmt: skip
 
 
-def _work(recipe: Recipe, k: int, folder: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """In a worker process: demonstrate attempt k and stage it."""
-    scene, manner = recipe.attempt(k)
-    found = demonstrate(scene, manner, recipe.arm, recipe.noise)
-    if found is not None:
-        body = find_body(scene.body)
-        stage_episode(folder, found[0], features(body, SLOTS), body.control_hz)
-    return found
+def _work(recipe: Recipe, k: int, folder: str) -> tuple[dict[str, Any], dict[str, Any]] | str:
+    """In a worker process: demonstrate attempt k and stage it; or say why it failed."""
+    try:
+        scene, manner = recipe.attempt(k)
+        arrays, values = demonstrate(scene, manner, recipe.arm, recipe.noise)
+    except (
+        Failed,
+        SceneError,
+    ) as error:  # no layout, out of the arm's reach, or a slip: the next attempt takes its place
+        return str(error)
+    body = find_body(scene.body)
+    stage_episode(folder, arrays, features(body, SLOTS), body.control_hz)
+    return arrays, values
 
 
 def collect(
@@ -126,7 +132,10 @@ def collect(
     """
     out = Path(out)
     for task in recipe.tasks:
-        find(task, "pilab.world.tasks", "TASK", "task")
+        if not find(task, "pilab.world.tasks", "TASK", "task").demonstrator:
+            raise SceneError(f"task {task!r} has no demonstrator; set Task.demonstrator to MODULE:CLASS")
+    if not 0 <= recipe.noise <= 1:
+        raise SceneError(f"noise {recipe.noise}; expected a share of the episodes, 0 … 1")
     recipe.attempt(0)  # a reserved or impossible request is refused before anything is written
     body = find_body(recipe.body)
     for manner in recipe.manners:
@@ -148,7 +157,7 @@ def collect(
     k = _next_attempt(out, recipe) if done else 0
     workers = workers or os.cpu_count() or 1
     pending: deque = deque()
-    failed = 0
+    failed = row = 0  # in all, in a row
     bar = tqdm(
         total=episodes, initial=done, desc=f"collect {' '.join(recipe.tasks)}", unit="episode", disable=not progress
     )
@@ -162,10 +171,15 @@ def collect(
                 k += 1
             folder, future = pending.popleft()
             found = future.result()
-            if found is None:
-                failed += 1
+            if isinstance(found, str):
+                failed, row = failed + 1, row + 1
                 bar.set_postfix(failed=failed)
+                if row >= GIVE_UP:
+                    raise SceneError(
+                        f"{row} attempts failed in a row, the last because: {found}. {done} episodes are kept"
+                    )
                 continue
+            row = 0
             arrays, values = found
             task = values.pop("instruction")
             writer.commit(folder, task, values)

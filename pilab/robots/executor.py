@@ -31,6 +31,7 @@ from pilab.contracts import (
     Policy,
     PolicyError,
     Thought,
+    image_key,
 )
 
 PRIVILEGED_KEYS = (ENVIRONMENT_STATE, SCENE)
@@ -55,6 +56,8 @@ class Episode:
     trouble: np.random.Generator  # for the disturbance, so that it does not change the samples
     offset: np.ndarray | None  # the last disturbance; None for an undisturbed episode
     steps: int = 0
+    think_at: int = 0  # the step of the next thought
+    replan: bool = True  # what was planned is out of date
     thought: Thought = field(default_factory=Thought)
     chunk: np.ndarray | None = None  # (H, A)
     first: int = 0  # the action at which the chunk was entered: more than 0 when it came late
@@ -98,6 +101,8 @@ class Executor:
         self.noise_shape = getattr(policy, "noise_shape", None)
         self.cameras = getattr(policy, "cameras", None)
         self.delay, self.disturbance, self.arm = delay, disturbance, arm
+        self.thinks = callable(getattr(policy, "think", None))  # without it, the instruction is all there is
+        self._low, self._high = body.action.low, body.action.high
         self._is_joint = np.array([not name.endswith("_gripper") for name in body.action.names])
 
     def begin(self, task: str, seed: int) -> Episode:
@@ -108,14 +113,14 @@ class Executor:
         return Episode(task, np.random.default_rng([*key, 0]), trouble, offset)
 
     def instruct(self, episode: Episode, task: str) -> None:
-        """Change the task; the thought and the chunk of the old one are dropped."""
-        episode.task, episode.thought, episode.chunk, episode.waiting = task, Thought(), None, None
-        episode.coached = False
+        """Change the task: the policy thinks and plans anew at the next step."""
+        episode.task, episode.thought, episode.coached = task, Thought(), False
+        episode.think_at, episode.replan = episode.steps, True
 
     def say(self, episode: Episode, subtask: str) -> None:
         """Change the subtask, as a coach does; it stands until the next `say` or `instruct`."""
         episode.thought = dataclasses.replace(episode.thought, subtask=subtask, chain=(subtask,), author="person")
-        episode.coached, episode.chunk, episode.waiting = True, None, None
+        episode.coached, episode.replan = True, True
 
     def step(
         self, episodes: Sequence[Episode], observations: Sequence[Observation], thought: Thought | None = None
@@ -128,33 +133,44 @@ class Executor:
         told = [self._tell(e, o) for e, o in zip(episodes, observations, strict=True)]
         if thought is not None:
             for episode in episodes:
+                episode.replan |= thought != episode.thought
                 episode.thought = thought
-        else:
-            due = [i for i, e in enumerate(episodes) if e.steps % self.think_interval == 0 and not e.coached]
-            if due:
-                new = self.policy.think(batch([told[i] for i in due]), [episodes[i].thought for i in due])
-                for i, t in zip(due, new, strict=True):
-                    episodes[i].thought = t
+        elif self.thinks:
+            self._think(episodes, told)
         due = [i for i, e in enumerate(episodes) if self._must_plan(e)]
         if due:
             for i, chunk in zip(due, self._plan([episodes[i] for i in due], [told[i] for i in due]), strict=True):
                 episodes[i].waiting = (episodes[i].steps + self.delay, chunk)
+                episodes[i].replan = False
         return [self._next(e, o) for e, o in zip(episodes, observations, strict=True)]
 
     # ------------------------------------------------------------------------------------------------------------ parts
+    def _think(self, episodes: Sequence[Episode], told: list[Observation]) -> None:
+        due = [i for i, e in enumerate(episodes) if e.steps >= e.think_at and not e.coached]
+        if not due:
+            return
+        new = self.policy.think(batch([told[i] for i in due]), [episodes[i].thought for i in due])
+        if len(new) != len(due):
+            raise PolicyError(f"{type(self.policy).__name__}.think returned {len(new)} thoughts; expected {len(due)}")
+        for i, thought in zip(due, new, strict=True):
+            episodes[i].thought = thought
+            episodes[i].think_at = episodes[i].steps + self.think_interval
+
     def _tell(self, episode: Episode, observation: Observation) -> Observation:
         """What the policy may know."""
         told = {**observation, TASK: episode.task}
         if not self.privileged:
-            for key in PRIVILEGED_KEYS:
-                told.pop(key, None)
+            told = {k: v for k, v in told.items() if k not in PRIVILEGED_KEYS and not k.startswith("points.")}
+        if self.cameras is not None:  # a recorder may have asked for more pictures than the policy reads
+            seen = {image_key(name) for name in self.cameras}
+            told = {k: v for k, v in told.items() if not k.startswith("observation.images.") or k in seen}
         return told
 
     def _must_plan(self, episode: Episode) -> bool:
+        if episode.replan:
+            return True
         if episode.waiting is not None:
             return False
-        if episode.chunk is None:
-            return True
         left = len(episode.chunk) - episode.first
         share = min(self.replan_interval or left, left)
         # With a delay, ask early enough for the next chunk to be there when this one's share has been executed.
@@ -191,8 +207,7 @@ class Executor:
             assert self.disturbance is not None
             episode.offset = self.disturbance.next(episode.trouble, episode.offset, episode.thought, self._is_joint)
             executed = label + episode.offset
-        spec = self.body.action
-        executed = np.clip(executed, spec.low, spec.high).astype(np.float32)
+        executed = np.clip(executed, self._low, self._high).astype(np.float32)
         episode.steps += 1
         return Command(np.asarray(label, np.float32), executed, episode.thought)
 

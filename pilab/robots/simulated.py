@@ -92,8 +92,8 @@ class _Running:
 
     @property
     def over(self) -> bool:
-        done = self.monitor.success or self.followed.success
-        return done or self.world.steps >= self.monitor.limit
+        # Following other words does not end an episode: the scene's own goal may still be reached, and would count.
+        return self.monitor.success or self.monitor.expired
 
     def outcome(self) -> Outcome:
         return Outcome(self.trial, self.monitor, self.followed, self.world.steps, time.perf_counter() - self.began)

@@ -21,16 +21,17 @@ from pilab.contracts import (
     TASK,
     Observation,
     Scene,
+    SceneError,
     UnknownNameError,
-    find,
     image_key,
+    load,
     points_key,
 )
 from pilab.world.cameras import Caster, View
 from pilab.world.kinematics import chain
 from pilab.world.scenes import build, find_body
 
-SLOTS = 12  # rows of points.<camera>: objects and places of a scene, in its order
+SLOTS = 16  # rows of points.<camera>: objects and places of a scene, in its order
 SETTLE_STEPS = 60  # physics steps before the first observation
 
 
@@ -79,7 +80,6 @@ class World:
             self._part_of[g] = self._point_of[g] = part
             if part >= 0 and self.scene.parts[part].name in self._joint and not model.geom(g).name.endswith("_handle"):
                 self._point_of[g] = -1  # a fixture is pointed at by its handle
-        self._fingers_touch = [0] * len(self.body.arms)
         for i, arm in enumerate(self.body.arms):
             for side, label in enumerate("ab"):
                 self._finger_of[model.geom(f"{arm.name}_finger_{label}").id] = 2 * i + side
@@ -91,8 +91,7 @@ class World:
         for part in self.scene.parts:
             if part.name in self._joint:
                 data.qpos[self._joint[part.name]] = part.parameters.get("value", 0.0)
-        self._command = np.clip(start, self._low, self._high)
-        data.act[self._act] = self._command * self._scale
+        data.act[self._act] = np.clip(start, self._low, self._high) * self._scale
         mujoco.mj_step(model, data, SETTLE_STEPS)
         data.time = 0.0
         mujoco.mj_forward(model, data)
@@ -107,7 +106,9 @@ class World:
     @property
     def state(self) -> np.ndarray:
         """(A,) float32: joint angles and gripper openings, measured."""
-        return (self.data.qpos[self._qpos] / self._scale).astype(np.float32)
+        measured = self.data.qpos[self._qpos] / self._scale
+        measured[self._is_gripper] = measured[self._is_gripper].clip(0, 1)  # pads give way a little when they squeeze
+        return measured.astype(np.float32)
 
     def step(self, action: np.ndarray, hz: int | None = None) -> np.ndarray:
         """Advance one period of `hz` (default: control) towards the targets (A,); returns the clipped command.
@@ -123,15 +124,19 @@ class World:
         substeps = self.body.physics_hz // (hz or self.body.control_hz)
         target = command * self._scale
         # A shut hand aims a little beyond closed, so that it squeezes what it holds instead of only touching it.
-        target[self._is_gripper] -= 0.008 * (1 - command[self._is_gripper])
+        target[self._is_gripper] -= 0.008 * np.clip(1 - 10 * command[self._is_gripper], 0, 1)
         duration = substeps * self.model.opt.timestep
         self.data.ctrl[self._actuator] = (target - self.data.act[self._act]) / duration
         mujoco.mj_step(self.model, self.data, substeps)
         self.data.act[self._act] = target  # exactly, so that rounding does not add up over an episode
         mujoco.mj_forward(self.model, self.data)  # poses and contacts of this instant, not of one physics step ago
-        self._command = command
         self.steps += 1
         return command
+
+    @property
+    def time(self) -> float:
+        """Seconds since the episode began."""
+        return float(self.data.time)
 
     def tips(self) -> np.ndarray:
         """(arms, 3) tool tips in the world."""
@@ -186,7 +191,7 @@ class World:
             ENVIRONMENT_STATE: self.truth(),
         }
         for sensor in self.body.sensors:
-            observation[sensor.key] = np.asarray(find(sensor.kind, "pilab.world", "read", "sensor")(self), np.float32)
+            observation[sensor.key] = np.asarray(load(sensor.kind, "sensor")(self), np.float32)
         for camera in self.body.cameras if cameras is None else map(self.body.camera, cameras):
             view = self.caster.look(self.data, camera)
             observation[image_key(camera.name)] = view.rgb
@@ -202,6 +207,8 @@ class World:
 
     def points(self, view: View, least: int = 2) -> np.ndarray:
         """(SLOTS, 3) u, v, visible: the centroid of every part's pixels, visible when it covers `least` of them."""
+        if len(self.scene.parts) > SLOTS:
+            raise SceneError(f"a scene of {len(self.scene.parts)} parts; points have room for {SLOTS}")
         height, width = view.geom.shape
         owner = self._point_of[view.geom.reshape(-1)]
         seen = np.flatnonzero(owner >= 0)
@@ -224,3 +231,4 @@ class World:
     def restore(self, state: np.ndarray) -> None:
         mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         mujoco.mj_forward(self.model, self.data)
+        self.steps = round(self.time / self.period)

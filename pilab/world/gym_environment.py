@@ -51,7 +51,7 @@ class RobotEnv(gymnasium.Env):
         self.world.step(action)
         self.monitor.update()
         won = self.monitor.success
-        late = self.world.steps >= self.monitor.limit
+        late = self.monitor.expired
         return self._observation(), float(won), won, late and not won, dict(self.monitor.metrics())
 
     def render(self) -> np.ndarray | None:

@@ -6,10 +6,12 @@ import numpy as np
 
 from pilab.contracts import Goal
 from pilab.world.environment import World
+from pilab.world.places import fixture_of
 from pilab.world.task import HOLD_SECONDS, task_of
 
 REACH = 0.045  # a hand has reached a thing when its tip comes this near, m
 MOVED = 0.03  # another object has been moved when it ends up this far from where it stood, m
+TURNED = 0.2  # another fixture, when its joint ends up this share of its travel from where it was
 
 
 class Monitor:
@@ -17,17 +19,18 @@ class Monitor:
 
     def __init__(self, world: World, goal: Goal) -> None:
         self.world, self.goal, self.task = world, goal, task_of(world.scene)
-        self.limit = round(self.task.seconds / world.period)  # control steps allowed
-        self._hold = round(HOLD_SECONDS / world.period)
-        self._held = 0
+        self._since: float | None = None  # when the goal came to hold, s
+        self.success = False  # the goal has held for a second without a break
         self._things = [p.name for p in world.scene.parts if "look" in p.parameters]
         self._start = {name: world.position(name) for name in self._things}
+        self._joints = {p.name: world.joint(p.name) for p in world.scene.parts if "fixture" in p.parameters}
         self.reached = self.grasped_any = self.grasped_right = self.placed_right = False
 
     def update(self) -> None:
         world = self.world
         now = self.task.achieved(world, self.goal)
-        self._held = self._held + 1 if now else 0
+        self._since = (world.time if self._since is None else self._since) if now else None
+        self.success |= now and world.time - self._since > HOLD_SECONDS - 1e-6
         self.placed_right |= now
         if not self.reached:
             gaps = np.linalg.norm(world.tips() - self.task.target(world, self.goal), axis=1)
@@ -40,15 +43,22 @@ class Monitor:
                     self.grasped_right |= name == self.goal.object
 
     @property
-    def success(self) -> bool:
-        """The goal has held for a second, without a break, up to now."""
-        return self._held >= self._hold
+    def expired(self) -> bool:
+        """The task's time is over."""
+        return self.world.time > self.task.seconds - 1e-6
 
     def metrics(self) -> dict[str, bool | None]:
-        """Every metric by name; None where the task has no such step."""
+        """Every metric by name; None where the task has no such step.
+
+        All are about this monitor's goal: under the swap control, what was spoken counts as wrong for the scene's own goal.
+        """
         involved = {self.goal.object, self.goal.place}
         wrong = any(
             np.linalg.norm(self.world.position(n) - self._start[n]) > MOVED for n in self._things if n not in involved
+        ) or any(
+            abs(self.world.joint(n) - start) > TURNED * fixture_of(self.world.scene.part(n)).travel
+            for n, start in self._joints.items()
+            if n not in involved
         )
         values = {
             "reached": self.reached,

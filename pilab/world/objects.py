@@ -1,4 +1,4 @@
-"""Things that can be handled: forty looks, told apart by shape and two colours, and the table of facts that names them.
+"""Things that can be handled: forty-two looks, told apart by shape and two colours, and the table of facts that names them.
 
 Design choices
 --------------
@@ -136,7 +136,7 @@ brick-purple-red wallet office reserved | cross-blue-orange valve tool reserved 
 cross-black-red clamp tool reserved     | wye-red-black propeller toy reserved    | wye-green-purple whisk dish reserved
 dumbbell-blue-white spanner tool reserved | dumbbell-black-green barbell toy reserved | dumbbell-orange-blue bone toy reserved
 """
-_HOMES = {"fruit": "bowl", "dish": "plate", "tool": "drawer", "toy": "basket", "office": "tray"}
+_HOMES = {"fruit": "bowl", "dish": "plate", "tool": "tray", "toy": "basket", "office": "tray"}
 _ROWS = [tuple(cell.split()) for line in _HOUSEHOLD.strip().splitlines() for cell in line.split("|")]
 HANDLED: tuple[str, ...] = tuple(look for look, _, _, use in _ROWS if use == "handled")
 RESERVED: tuple[str, ...] = tuple(look for look, _, _, use in _ROWS if use == "reserved")

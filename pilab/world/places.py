@@ -146,7 +146,10 @@ def _build_lid(spec: mujoco.MjSpec, part: Part) -> None:
     spec.add_exclude(bodyname1=part.name, bodyname2=f"{part.name}_moving")
 
 
-DRAWER_TRAVEL, LID_TRAVEL = 0.060, 1.80
+DRAWER_TRAVEL, LID_TRAVEL = (
+    0.060,
+    1.35,
+)  # m, rad: an open lid leans forward a little, so that its handle is seen from above
 FIXTURES: Mapping[str, Fixture] = {
     "drawer": Fixture((0.055, 0.050), 0.054, 0.105, DRAWER_TRAVEL, _drawer_handle, _build_drawer, ("drawer",)),
     "lid": Fixture((0.050, 0.045), 0.047, 0.0, LID_TRAVEL, _lid_handle, _build_lid, ("lid", "box")),

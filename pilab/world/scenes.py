@@ -11,15 +11,20 @@ Design choices
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 
-from pilab.contracts import Embodiment, Goal, Part, ReservedError, Scene, SceneError, UnknownNameError, find
+from pilab.contracts import Embodiment, Goal, Part, ReservedError, Scene, SceneError, UnknownNameError, find, load
 from pilab.world import objects, places
 from pilab.world.kinematics import chain, top_down
+
+if TYPE_CHECKING:
+    from pilab.world.task import Task
 
 TRAINING, VALIDATION, REPORTED = range(500_000), range(500_000, 600_000), range(600_000, 700_000)
 OBJECT_ZONE = ((-0.26, 0.26), (-0.13, 0.03))  # where objects start, m
@@ -103,7 +108,9 @@ def sample_scene(
         try:
             parts, goal = skill.lay_out(rng, pool, cell, reserved_cells)
             check_reach(embodiment, skill.waypoints(parts, goal), skill.arms)
-            if goal.object in objects.LOOKS and not skill.alternatives(parts, goal):  # nothing else to name for a swap
+            if goal.object in objects.LOOKS and not alternatives(
+                embodiment, skill, parts, goal
+            ):  # nothing else to name for a swap
                 raise Rejected
             break
         except Rejected:
@@ -142,9 +149,25 @@ def find_body(name: str) -> Embodiment:
 
 
 def draw_cell(
-    rng: np.random.Generator, verb: str, looks: tuple[str, ...], goals: tuple[str | None, ...], reserved: bool
+    rng: np.random.Generator,
+    verb: str,
+    looks: tuple[str, ...],
+    goals: tuple[str | None, ...],
+    reserved: bool,
+    cell: tuple[str, str | None] | None = None,
 ) -> tuple[str, str | None]:
-    """One (object, place) among those that are (not) reserved, every object equally often."""
+    """One (object, place) among those that are (not) reserved, every object equally often.
+
+    cell: what was asked for; a place that was left open is drawn. Raises `SceneError` for what the verb cannot do.
+    """
+    if cell is not None:
+        look, place = cell
+        if place is not None:
+            if place not in goals or place == look:
+                fit = ", ".join(str(g) for g in goals if g and g != look) or "nothing: it takes no place"
+                raise SceneError(f"{verb!r} cannot take {look!r} to {place!r}; it can take it to: {fit}")
+            return look, place
+        looks = (look,)
     open_cells = {a: [b for b in goals if a != b and is_reserved_cell(verb, a, b) == reserved] for a in looks}
     able = [look for look in looks if open_cells[look]]
     if not able:
@@ -154,19 +177,21 @@ def draw_cell(
 
 
 def draw_company(rng: np.random.Generator, chosen: list[str], pool: tuple[str, ...]) -> list[str]:
-    """`chosen` and distractors, 3 to 5 objects in all; in half of the scenes one shares the target's shape or a colour."""
-    looks = list(chosen)
+    """`chosen` and distractors, 3 to 5 objects in all, in random order.
+
+    In half of the scenes at least one distractor shares the target's shape or a colour; in the others none does.
+    """
+    looks, target = list(chosen), chosen[0]
     total = max(int(rng.integers(3, 6)), len(looks))
-    if rng.random() < 0.5 and len(looks) < total:
-        shape, main, accent = looks[0].split("-")
-        alike = [k for k in pool if k not in looks and (k.startswith(shape) or {main, accent} & set(k.split("-")[1:]))]
-        if alike:
-            looks.append(alike[rng.integers(len(alike))])
-    while len(looks) < min(total, len(pool)):
-        look = pool[rng.integers(len(pool))]
-        if look not in looks:
-            looks.append(look)
-    return looks
+    features = set(target.split("-"))
+    others = [pool[i] for i in rng.permutation(len(pool)) if pool[i] not in looks]
+    alike = [k for k in others if features & set(k.split("-"))]
+    hard = rng.random() < 0.5
+    rest = [k for k in others if hard or k not in alike]
+    if hard and alike and len(looks) < total:
+        looks.append(alike[0])
+    looks += [k for k in rest if k not in looks][: total - len(looks)]
+    return [looks[i] for i in rng.permutation(len(looks))]  # so that an object's place in the list says nothing
 
 
 def scatter(rng: np.random.Generator, looks: list[str], standing: list[Part]) -> list[Part]:
@@ -227,6 +252,16 @@ def stand(rng: np.random.Generator, names: list[str], values: dict[str, float] |
     return parts
 
 
+def alternatives(body: Embodiment, task: Task, parts: list[Part], goal: Goal) -> list[Goal]:
+    """The task's alternative goals that `body` can reach in this layout: what the swap control may say instead."""
+    able = []
+    for other in task.alternatives(parts, goal):
+        with contextlib.suppress(Rejected):
+            check_reach(body, task.waypoints(parts, other), task.arms)
+            able.append(other)
+    return able
+
+
 def check_reach(body: Embodiment, waypoints: list[tuple[float, float, float]], arms: int) -> None:
     """Raise `Rejected` unless one arm (or every arm, for tasks that need both) can point straight down at all waypoints."""
     able = 0
@@ -272,19 +307,13 @@ def build(scene: Scene, tune: Callable[[mujoco.MjSpec], None] | None = None) -> 
         try:
             if not np.isfinite([*part.position, part.yaw]).all():
                 raise ValueError(f"it stands at {part.position}, yaw {part.yaw}")
-            find(part.kind, "pilab.world", "build", "kind of part")(spec, part)
+            load(part.kind, "kind of part")(spec, part)
         except (KeyError, TypeError, ValueError) as error:
             raise SceneError(f"part {part.name!r} of kind {part.kind!r} cannot be built: {error}") from error
-    find(body.build, "pilab.world.bodies", "build", "builder of a body")(spec, body)
+    load(body.build, "builder of a body")(spec, body)
     if tune:
         tune(spec)
     try:
         return spec.compile()
     except ValueError as error:
         raise SceneError(f"scene {scene.hash} does not compile: {error}") from error
-
-
-def goal_parts(scene: Scene) -> tuple[Part, Part | None]:
-    """The object and the place that the goal names."""
-    goal: Goal = scene.goal
-    return scene.part(goal.object), scene.part(goal.place) if goal.place else None

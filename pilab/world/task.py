@@ -14,6 +14,7 @@ import numpy as np
 
 from pilab.contracts import Goal, Part, Scene, UnknownNameError, find
 from pilab.world import objects, places
+from pilab.world.scenes import is_reserved_cell
 
 if TYPE_CHECKING:
     from pilab.world.environment import World
@@ -67,8 +68,6 @@ class Task:
         With the same place where possible, else with another place of the same kind. Reserved objects are named only where
         the goal is about one already.
         """
-        from pilab.world.scenes import is_reserved_cell
-
         alike = [goal.place]
         if goal.place in places.PLACES:
             alike += [p.name for p in parts if p.name in places.PLACES and p.name != goal.place]

@@ -12,7 +12,7 @@ from pilab.world.tasks.push import RUN_UP
 
 TIP_HEIGHT = 0.012  # of the finger tips while pushing, m
 WIDE, NARROW = 0.25, 0.06  # opening of the hand: two contacts keep a long thing from turning; a round one would wedge
-BESIDE = 0.019  # the gap at which to stop: a corner of a square place sticks out by as much, m
+STOP_GAP = 0.019  # the gap at which to stop: a corner of a square place sticks out by as much, m
 REST_STEPS = 2
 
 
@@ -64,7 +64,7 @@ class Push(Script):
         if phase == "down" and abs(off[2]) < 0.006:
             return "push"
         if phase == "push":
-            if gap < BESIDE:
+            if gap < STOP_GAP:
                 memory["tip"], memory["way"] = tip.tolist(), way.tolist()
                 return "rest"
             if abs(across) > 0.035 or behind < 0 or since > 60:
@@ -75,7 +75,7 @@ class Push(Script):
         if phase == "back" and (np.linalg.norm(off) < 0.010 or since > 8):
             return "up"
         if phase == "up" and abs(off[2]) < 0.02:
-            return "home" if gap < BESIDE + 0.007 else "behind"
+            return "home" if gap < STOP_GAP + 0.007 else "behind"
         return None
 
     def aims(self, now, memory):
@@ -96,7 +96,7 @@ class Push(Script):
             )
         elif phase == "push":
             # Along the way by a stride, slower as the gap closes; across, back to the line through object and place.
-            stride = min(0.6 * manner.pace, 0.010 + 0.5 * max(gap - BESIDE, 0.0))
+            stride = min(0.6 * manner.pace, 0.010 + 0.5 * max(gap - STOP_GAP, 0.0))
             if not objects.shape_of(goal.object).rests:
                 stride = min(stride, 0.018)  # a ball must not run away
             side = np.array([way[1], -way[0]])

@@ -32,7 +32,7 @@ from pilab.contracts import (
     SceneError,
     Thought,
     UnknownNameError,
-    find,
+    load,
 )
 from pilab.world import objects, places
 from pilab.world.kinematics import chain, top_down
@@ -188,8 +188,10 @@ def move(now: Situation, arm: Arm, aim: Aim, pace: float) -> np.ndarray:
         turn -= math.copysign(2 * math.pi, turn)
     position = tip + gap * (step / max(distance, 1e-9))
     rotation = top_down(yaw + max(-0.30, min(0.30, turn)))
-    joints, _ = chain(arm).inverse(position, rotation, now.joints(arm), iterations=6)
-    return joints
+    here = now.joints(arm)
+    joints, _ = chain(arm).inverse(position, rotation, here, iterations=6)
+    fastest = np.array([j.max_speed for j in arm.joints]) / now.body.control_hz
+    return here + np.clip(joints - here, -fastest, fastest)
 
 
 def nearest_arm(now: Situation, wanted: str | None, points: np.ndarray, reference: np.ndarray) -> Arm:
@@ -273,7 +275,7 @@ class Demonstrator(Policy):
         if not name:
             raise SceneError(f"task {scene.task!r} has no demonstrator; set Task.demonstrator to MODULE:CLASS")
         if name not in self._scripts:
-            self._scripts[name] = find(name, "pilab.world.demonstrators", "", "demonstrator")(self.arm, self.manner)
+            self._scripts[name] = load(name, "demonstrator")(self.arm, self.manner)
         return self._scripts[name]
 
     def think(self, observation: Observation, previous: list[Thought]) -> list[Thought]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilab.contracts import Goal, UnknownNameError
+from pilab.contracts import Goal, SceneError, UnknownNameError
 from pilab.world import places, scenes
 from pilab.world.task import Task, name_of
 
@@ -19,10 +19,11 @@ class Operate(Task):
         target = cell[0] if cell else names[rng.integers(len(names))]
         if target not in names:
             raise UnknownNameError("fixture", target, names)
-        values = {}
-        for name, fixture in places.FIXTURES.items():
-            is_open = (not self.wants_open) if name == target else rng.random() < 0.5
-            values[name] = fixture.travel * (rng.uniform(0.9, 1.0) if is_open else rng.uniform(0.0, 0.03))
+        if cell and cell[1] is not None:
+            raise SceneError(f"{self.verb!r} takes no place; leave {cell[1]!r} out")
+        # Both start on the same side, so that the noun alone says which one is meant.
+        share = (0.0, 0.03) if self.wants_open else (0.9, 1.0)
+        values = {name: fixture.travel * rng.uniform(*share) for name, fixture in places.FIXTURES.items()}
         around = list(places.PLACES)
         chosen = [around[i] for i in rng.permutation(len(around))[:2]]
         standing = scenes.stand(rng, [*names, *chosen], values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pilab.contracts import Goal, SceneError
 from pilab.world import objects, places, scenes
 from pilab.world.task import Task, name_of
 
@@ -20,11 +21,13 @@ class Handover(Task):
 
     def lay_out(self, rng, pool, cell, reserved):
         long = tuple(k for k in pool if self.suits(k))
-        target, _ = cell or scenes.draw_cell(rng, self.verb, long, (None,), reserved)
+        target, _ = scenes.draw_cell(rng, self.verb, long, (None,), reserved, cell)
+        if not self.suits(target):
+            raise SceneError(f"{target!r} is too short for two hands; hand over a bar or a brick")
         around = list(places.PLACES)
         standing = scenes.stand(rng, [around[i] for i in rng.permutation(len(around))[:2]])
         things = scenes.scatter(rng, scenes.draw_company(rng, [target], pool), standing)
-        return [*things, *standing], scenes.Goal(self.verb, target)
+        return [*things, *standing], Goal(self.verb, target)
 
     def giver(self, scene, goal):
         """The index of the arm that gives: the one on whose side the object starts."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
+from pilab.contracts import Goal
 from pilab.world import objects, places, scenes
 from pilab.world.task import Task, name_of
 
@@ -30,11 +33,11 @@ class Push(Task):
     )
 
     def lay_out(self, rng, pool, cell, reserved):
-        target, place = cell or scenes.draw_cell(rng, self.verb, pool, tuple(places.PLACES), reserved)
+        target, place = scenes.draw_cell(rng, self.verb, pool, tuple(places.PLACES), reserved, cell)
         others = [p for p in places.PLACES if p != place]
         standing = scenes.stand(rng, [place, others[rng.integers(len(others))]])
         things = scenes.scatter(rng, scenes.draw_company(rng, [target], pool), standing)
-        goal = scenes.Goal(self.verb, target, place)
+        goal = Goal(self.verb, target, place)
         parts = [*things, *standing]
         self._check_path(parts, goal)
         return parts, goal
@@ -58,6 +61,15 @@ class Push(Task):
             behind = objects.shape_of(goal.object).radius + RUN_UP + 0.06
             if across < wide and -behind < along < length:
                 raise scenes.Rejected
+
+    def alternatives(self, parts, goal):
+        """Those whose way is free."""
+        able = []
+        for other in super().alternatives(parts, goal):
+            with contextlib.suppress(scenes.Rejected):
+                self._check_path(parts, other)
+                able.append(other)
+        return able
 
     def waypoints(self, parts, goal):
         by_name = {p.name: p for p in parts}

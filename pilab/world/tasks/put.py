@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pilab.contracts import Goal
 from pilab.world import objects, places, scenes
 from pilab.world.task import Task, name_of
 
@@ -26,12 +27,12 @@ class Put(Task):
     )
 
     def lay_out(self, rng, pool, cell, reserved):
-        target, place = cell or scenes.draw_cell(rng, self.verb, pool, tuple(places.PLACES), reserved)
+        target, place = scenes.draw_cell(rng, self.verb, pool, tuple(places.PLACES), reserved, cell)
         others = [p for p in places.PLACES if p != place]
         count = rng.integers(1, 3)
         standing = scenes.stand(rng, [place, *(others[i] for i in rng.permutation(len(others))[:count])])
         things = scenes.scatter(rng, scenes.draw_company(rng, [target], pool), standing)
-        return [*things, *standing], scenes.Goal(self.verb, target, place)
+        return [*things, *standing], Goal(self.verb, target, place)
 
     def achieved(self, world, goal):
         place = places.place_of(world.scene.part(goal.place))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pilab.contracts import Goal, SceneError
 from pilab.world import objects, places, scenes
 from pilab.world.task import Task, name_of
 
@@ -19,12 +20,14 @@ class Stack(Task):
 
     def lay_out(self, rng, pool, cell, reserved):
         movable = tuple(k for k in pool if self.suits(k))
-        bases = tuple(k for k in pool if objects.shape_of(k).flat_top)
-        target, base = cell or scenes.draw_cell(rng, self.verb, movable, bases, reserved)
+        bases = tuple(k for k in (pool if cell is None else objects.LOOKS) if objects.shape_of(k).flat_top)
+        target, base = scenes.draw_cell(rng, self.verb, movable, bases, reserved, cell)
+        if not self.suits(target):
+            raise SceneError(f"{target!r} rolls and cannot be stacked; stack something with a flat underside")
         around = list(places.PLACES)
         standing = scenes.stand(rng, [around[i] for i in rng.permutation(len(around))[:2]])
         things = scenes.scatter(rng, scenes.draw_company(rng, [target, base], pool), standing)
-        return [*things, *standing], scenes.Goal(self.verb, target, base)
+        return [*things, *standing], Goal(self.verb, target, base)
 
     def achieved(self, world, goal):
         item, base = world.position(goal.object), world.position(goal.place)
