@@ -24,7 +24,7 @@ def check_1(instruction: str) -> None:
 
 def check_2(n: int) -> None:
     """Exercise 2: the fewest trials, all successful, whose interval lies above 95 %."""
-    enough, one_less = wilson(n, n).low > 0.95, wilson(n - 1, n - 1).low > 0.95
+    enough, one_less = wilson(n, n).low > 0.95, n > 1 and wilson(n - 1, n - 1).low > 0.95
     if enough and not one_less:
         print(f"right: {n} of {n} gives {wilson(n, n).text()}; one trial less would not do")
     elif enough:

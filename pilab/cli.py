@@ -268,7 +268,8 @@ def parser() -> argparse.ArgumentParser:
     ):
         p = verb(group, name, function, about, f"pilab dataset {name} data_samples/demonstrations")
         p.add_argument("folder", metavar="DIR")
-        machine(p)
+        if function is dataset_info:
+            machine(p)
 
     p = verb(
         verbs,
@@ -298,11 +299,12 @@ def parser() -> argparse.ArgumentParser:
     group = verbs.add_parser("notebooks", help="run or publish notebooks").add_subparsers(required=True, metavar="VERB")
     for name, function, about in (
         ("run", notebooks_run, "execute notebooks through papermill"),
-        ("publish", notebooks_publish, "execute notebooks and commit-ready outputs into notebooks/ (needs chromium)"),
+        ("publish", notebooks_publish, "execute notebooks at laptop scale, outputs into notebooks/ (needs chromium)"),
     ):
         p = verb(group, name, function, about, f"pilab notebooks {name} 00")
         p.add_argument("names", nargs="+", metavar="NOTEBOOK", help="number or name")
-        scaled(p)
+        if function is notebooks_run:
+            scaled(p)
         p.add_argument("--out", default="runs/notebooks", help="folder for executed copies")
     return top
 

@@ -44,7 +44,8 @@ def make_policy(name: str, size: int) -> Policy:
     if name == "hold":
         return Hold()
     if ":" not in name:
-        raise UnknownNameError("policy", name, POLICIES, "or MODULE:OBJECT for one of your own")
+        hint = "or MODULE:OBJECT for one of your own. Learned policies (default, a checkpoint) come with the VLA, which is not here yet"
+        raise UnknownNameError("policy", name, POLICIES, hint)
     found = load(name, "policy", POLICIES)
     policy = found() if isinstance(found, type) else found
     if not callable(getattr(policy, "act", None)):

@@ -134,7 +134,7 @@ class Executor:
         if thought is not None:
             for episode in episodes:
                 episode.replan |= thought != episode.thought
-                episode.thought = thought
+                episode.thought, episode.think_at = thought, episode.steps + self.think_interval
         elif self.thinks:
             self._think(episodes, told)
         due = [i for i, e in enumerate(episodes) if self._must_plan(e)]

@@ -18,40 +18,41 @@ def understand(text: str, facts: objects.Facts | None = None) -> tuple[str, Goal
     template fits, `UnknownNameError` with the valid names for an unknown object or place.
     """
     facts = facts or objects.household()
-    said = re.sub(r"[^a-z -]", "", text.lower()).strip()
+    said = " ".join(re.sub(r"[^a-z -]", " ", text.lower()).split())
+    said = re.sub(r"^(please|could you|can you) | please$", "", said)
     examples, unknown = [], None
     for name in names_in("pilab.world.tasks"):
         task = find(name, "pilab.world.tasks", "TASK", "task")
-        examples.append(task.templates[0])
+        thing = "the drawer" if task.verb in ("open", "close") else "the banana"
+        place = "the sponge" if task.verb == "stack" else "the bowl"
+        examples.append(task.templates[0].format(object=thing, place=place, **{"in": "in"}))
         for template in (*task.templates, *task.held_out_templates):
             pattern = re.escape(template).replace(r"\{in\}", "(?:in|on|into|onto)")
             for slot in ("object", "place"):
                 pattern = pattern.replace(rf"\{{{slot}\}}", rf"(?:the )?(?P<{slot}>[a-z -]+?)")
             found = re.fullmatch(pattern, said)
             try:
-                if found and (goal := _goal(task.verb, found.groupdict(), facts)):
-                    return name, goal
-            except (
-                UnknownNameError
-            ) as error:  # another template may fit: “push the cup over to” begins like “push the cup”
-                unknown = error
+                if found:
+                    return name, _goal(task.verb, found.groupdict(), facts)
+            except UnknownNameError as error:  # another template may fit: "over to" begins like "to"
+                unknown = unknown or error
     if unknown:
         raise unknown
     raise SceneError(f"cannot make out {text!r}; say, for example: " + "; ".join(f"“{e}”" for e in examples))
 
 
-def _goal(verb: str, words: dict[str, str], facts: objects.Facts) -> Goal | None:
-    """The goal, or None where the words fit the template of another verb (`put … on top of …` is not `put`)."""
+def _goal(verb: str, words: dict[str, str], facts: objects.Facts) -> Goal:
+    """The goal that the words of a template's slots name; raises `UnknownNameError`."""
     if verb in ("open", "close"):
         for name, fixture in places.FIXTURES.items():
             if words["object"] in fixture.nouns:
                 return Goal(verb, name)
-        return None
+        raise UnknownNameError("thing that opens", words["object"], list(places.FIXTURES))
     place = words.get("place")
     if verb == "stack" and place is not None:
         return Goal(verb, _look(words["object"], facts), _look(place, facts))
     if place is not None and place not in places.PLACES:
-        return None
+        raise UnknownNameError("place", place, list(places.PLACES))
     return Goal(verb, _look(words["object"], facts), place)
 
 

@@ -163,9 +163,10 @@ def draw_cell(
     if cell is not None:
         look, place = cell
         if place is not None:
-            if place not in goals or place == look:
-                fit = ", ".join(str(g) for g in goals if g and g != look) or "nothing: it takes no place"
-                raise SceneError(f"{verb!r} cannot take {look!r} to {place!r}; it can take it to: {fit}")
+            if place not in goals:
+                raise UnknownNameError(f"place to {verb}", place, [g for g in goals if g])
+            if place == look:
+                raise SceneError(f"cannot {verb} {look!r} on itself; name another place")
             return look, place
         looks = (look,)
     open_cells = {a: [b for b in goals if a != b and is_reserved_cell(verb, a, b) == reserved] for a in looks}

@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from pilab.contracts import STATE, PilabError, Policy, PolicyError, Row, SceneError, UnknownNameError, image_key
+from pilab.contracts import SCENE, STATE, PilabError, Policy, PolicyError, Row, SceneError, UnknownNameError, image_key
 from pilab.evaluation import controls
 from pilab.evaluation.rollout import ALL, METRICS, evaluate, make_policy, record, suite_scenes, summary, table
 from pilab.robots.simulated import Trial
 from pilab.world import objects, places
+from pilab.world.demonstrators import Demonstrator
 from pilab.world.scenes import REPORTED, is_reserved_cell, sample_scene
 from pilab.world.task import task_of
 
@@ -234,3 +235,39 @@ def test_unknown_names_list_the_valid_ones(options, valid):
 def test_something_else_than_a_policy_is_told():
     with pytest.raises(PolicyError, match="act"):
         make_policy("math:pi", 14)
+
+
+def test_nothing_follows_by_itself_under_swap():
+    rows = evaluate("hold", "all", 16, control="swap", progress=False)
+    assert not any(row.metrics["followed"] for row in rows)
+
+
+class Deaf(Demonstrator):
+    """Does what the scene was made for, whatever is said."""
+
+    def think(self, observation, previous):
+        return super().think(self._unswapped(observation), previous)
+
+    def act(self, observation, thought):
+        return super().act(self._unswapped(observation), thought)
+
+    @staticmethod
+    def _unswapped(observation):
+        return {**observation, SCENE: [sample_scene(s.seed, s.task) for s in observation[SCENE]]}
+
+
+def test_a_deaf_policy_is_found_out_by_swap():
+    rows = evaluate(Deaf(), "all", 12, control="swap", progress=False)
+    assert sum(row.success for row in rows) >= 11
+    assert not any(row.metrics["followed"] for row in rows)
+    assert not any(row.metrics["wrong_moved"] for row in rows)
+
+
+def test_the_other_fixture_counts_as_moved_under_swap():
+    rows = evaluate("demonstrator", "open", 4, control="swap", progress=False)
+    assert all(row.metrics["wrong_moved"] and row.metrics["followed"] for row in rows)
+
+
+def test_nonsense_says_nothing_about_who_does_not_listen():
+    with pytest.raises(PolicyError, match="scramble"):
+        evaluate("demonstrator", "put", 1, control="scramble", progress=False)

@@ -107,7 +107,7 @@ def test_instruct_changes_the_task_at_once():
     command = drive(executor, 1, episode)[0]
     assert policy.told[-1][TASK] == ["do that"]
     assert origins([command]) == [(1, 0)]  # the old chunk is dropped
-    assert episode.thought.subtask is None  # and the old thought: thinking comes at its next turn
+    assert episode.thought.memory["n"] == 2  # and the old thought: it thinks at once
 
 
 def test_say_stands_until_the_next_word():
@@ -319,7 +319,7 @@ def test_policies_see_the_cameras_they_read_and_no_others():
 def test_hold_stays_and_ends_late():
     scene = sample_scene(1, "put")
     (outcome,) = simulate(Executor(Hold(), BODY), [Trial(scene)])
-    assert outcome.steps == outcome.monitor.limit == 120
+    assert outcome.steps == 120
     assert not outcome.monitor.success
     np.testing.assert_allclose(outcome.world.state, scene.start, atol=1e-3)
 

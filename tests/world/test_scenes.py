@@ -167,14 +167,14 @@ def test_rejections_are_counted():
 
 
 @pytest.mark.parametrize("task", ["open", "close"])
-def test_fixtures_start_at_either_end(task):
+def test_both_fixtures_start_on_the_same_side(task):
     for scene in scenes(task):
         part = scene.part(scene.goal.object)
         opened = part.parameters["value"] / places.fixture_of(part).travel
         assert opened < 0.05 if task == "open" else opened > 0.85
     others = [next(p for p in s.parts if "fixture" in p.parameters and p.name != s.goal.object) for s in scenes(task)]
     opened = np.array([p.parameters["value"] / places.fixture_of(p).travel for p in others])
-    assert 0.3 < np.mean(opened > 0.5) < 0.7  # the other one says nothing about the task
+    assert (opened < 0.05).all() if task == "open" else (opened > 0.85).all()  # so that only the noun tells them apart
 
 
 # ------------------------------------------------------------------------------------------------------------- reserved
@@ -228,7 +228,6 @@ def test_seeds_outside_training_are_refused_by_number(seed):
         ({"body": "nobody"}, "duo"),
         ({"cell": ("apple", "plate")}, "ball-red-green"),
         ({"cell": ("ball-red-green", "moon")}, "basket"),
-        ({"cell": ("ball-red-green", None)}, "basket"),
         ({"task": "push", "cell": ("ball-red-green", "moon")}, "basket"),
         ({"task": "open", "cell": ("window", None)}, "drawer"),
         ({"task": "stack", "cell": ("brick-yellow-green", "moon")}, "brick-yellow-green"),
@@ -314,3 +313,9 @@ def test_build_can_be_tuned():
     tuned = build(scene, lambda spec: setattr(spec.geom("table"), "rgba", (1, 0, 0, 1)))
     assert plain.geom("table").rgba[0] < 1.0
     assert tuned.geom("table").rgba.tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("task", ["put", "push", "stack", "handover"])
+def test_the_order_of_parts_does_not_tell_the_target(task):
+    places_in_line = [[p.name for p in s.parts].index(s.goal.object) for s in scenes(task)]
+    assert 0.1 < np.mean([i == 0 for i in places_in_line]) < 0.5
