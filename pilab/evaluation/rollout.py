@@ -44,7 +44,7 @@ def make_policy(name: str, size: int) -> Policy:
     if name == "hold":
         return Hold()
     if ":" not in name:
-        hint = "or MODULE:OBJECT for one of your own. Learned policies (default, a checkpoint) come with the VLA, which is not here yet"
+        hint = "or MODULE:OBJECT for one of your own. Learned policies (checkpoints) come with the VLA, not here yet"
         raise UnknownNameError("policy", name, POLICIES, hint)
     found = load(name, "policy", POLICIES)
     policy = found() if isinstance(found, type) else found

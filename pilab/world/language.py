@@ -19,7 +19,7 @@ def understand(text: str, facts: objects.Facts | None = None) -> tuple[str, Goal
     """
     facts = facts or objects.household()
     said = " ".join(re.sub(r"[^a-z -]", " ", text.lower()).split())
-    said = re.sub(r"^(please|could you|can you) | please$", "", said)
+    forms = {said, re.sub(r"^please | please$", "", said)}
     examples, unknown = [], None
     for name in names_in("pilab.world.tasks"):
         task = find(name, "pilab.world.tasks", "TASK", "task")
@@ -30,7 +30,7 @@ def understand(text: str, facts: objects.Facts | None = None) -> tuple[str, Goal
             pattern = re.escape(template).replace(r"\{in\}", "(?:in|on|into|onto)")
             for slot in ("object", "place"):
                 pattern = pattern.replace(rf"\{{{slot}\}}", rf"(?:the )?(?P<{slot}>[a-z -]+?)")
-            found = re.fullmatch(pattern, said)
+            found = next(filter(None, (re.fullmatch(pattern, form) for form in forms)), None)
             try:
                 if found:
                     return name, _goal(task.verb, found.groupdict(), facts)
