@@ -59,10 +59,20 @@ def dataset(root: Path) -> LeRobotDataset:
 
 
 def content(root: Path, episodes: int) -> dict[str, bytes]:
-    """The bytes of the columns and the videos of the first episodes, by name."""
+    """The bytes of the columns of the first episodes, by name."""
     names = [f"file-{e:03d}" for e in range(episodes)]
-    files = [p for room in ("data", "videos") for p in (root / room).rglob("*") if p.is_file() and p.stem in names]
+    files = [p for p in (root / "data").rglob("*") if p.is_file() and p.stem in names]
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(files)}
+
+
+def same_pictures(a: LeRobotDataset, b: LeRobotDataset, episodes: int) -> bool:
+    """Whether the videos show the same: x264 may spend its bits a little differently in another process."""
+    for camera in a.cameras:
+        for e in range(episodes):
+            one, other = (d.frames(camera, e, range(d.lengths[e])).astype(int) for d in (a, b))
+            if one.shape != other.shape or np.abs(one - other).mean() > 0.5:
+                return False
+    return True
 
 
 def described(dataset: LeRobotDataset, episodes: int) -> list[dict[str, Any]]:
@@ -72,7 +82,8 @@ def described(dataset: LeRobotDataset, episodes: int) -> list[dict[str, Any]]:
 def test_one_process_collects_the_same(dataset, tmp_path):
     alone = collect(RECIPE, EPISODES, tmp_path / "one", workers=1, progress=False)
     expected, found = content(dataset.root, EPISODES), content(alone, EPISODES)
-    assert len(expected) == EPISODES * (1 + len(dataset.cameras))
+    assert len(expected) == EPISODES
+    assert same_pictures(LeRobotDataset(alone), dataset, EPISODES)
     assert [name for name in expected if expected[name] != found.get(name)] == [] and set(found) == set(expected)
     assert LeRobotDataset(alone).episodes == dataset.episodes
     assert LeRobotDataset(alone).tasks == dataset.tasks
@@ -109,6 +120,7 @@ def test_goes_on_after_a_kill(dataset, tmp_path):
     assert [e["episode_index"] for e in whole.episodes] == list(range(episodes))
     assert (whole.columns["index"] == np.arange(len(whole))).all()
     assert content(root, EPISODES) == content(dataset.root, EPISODES)
+    assert same_pictures(whole, dataset, EPISODES)
     assert described(whole, EPISODES) == described(dataset, EPISODES)
     # A kill between an episode and its raw frames leaves a gap in the cache, which opening it fills by decoding.
     assert len(FrameCache.open(whole, progress=lambda x, **_: x)) == len(whole)
