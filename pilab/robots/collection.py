@@ -1,8 +1,9 @@
 """Collect demonstrations: scenes → demonstrator → Executor → dataset, on all cores, resumable.
 
 Attempt k is the scene of seed S + k for the k-th task in turn. Attempts run in parallel processes and are filed in order, so
-a dataset is a function of its recipe, whatever the number of processes; a failed attempt is left out and the next one
-takes its place. The frame cache is filled from the raw frames on the way.
+a dataset is a function of its recipe, whatever the number of processes (but for the bytes of its videos: x264 may spend
+its bits a little differently in another process); a failed attempt is left out and the next one takes its place. The frame
+cache is filled from the raw frames on the way.
 """
 
 from __future__ import annotations
@@ -68,8 +69,10 @@ class Recipe:
         task = self.tasks[k % len(self.tasks)]
         if self.place and not self.object:
             raise SceneError(f"place {self.place!r} without an object; name the object too, or neither")
+        named = {fact.noun: look for look, fact in objects.household().rows.items()}
         fixed = self.object in places.FIXTURES
-        cell = (self.object if fixed else objects.household().look(self.object), self.place) if self.object else None
+        place = named.get(self.place, self.place)  # things are stacked on things, which have nouns too
+        cell = (self.object if fixed else objects.household().look(self.object), place) if self.object else None
         scene = sample_scene(self.seed + k, task, body=self.body, cell=cell)
         refuse_reserved(scene)
         return scene, self.manners[k // len(self.tasks) % len(self.manners)]
