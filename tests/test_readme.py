@@ -37,7 +37,7 @@ def test_the_two_lines_are_there_and_ci_runs_them():
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     for line in SET_UP:
         assert any(line in block.splitlines() for block in blocks)
-        assert line in ci
+        assert f"{line} || exit 1" in ci
 
 
 def test_commands_are_found():
