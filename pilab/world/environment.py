@@ -9,7 +9,7 @@ Design choices
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import mujoco
 import numpy as np
@@ -101,6 +101,28 @@ class World:
         for i, arm in enumerate(self.body.arms):  # the second finger follows the first
             address = self.model.joint(f"{arm.name}_finger_b").qposadr[0]
             self.data.qpos[address] = q[self._is_gripper][i] * arm.opening / 2
+
+    def pose(self, state: np.ndarray, parts: Mapping | None = None, joints: Mapping | None = None) -> None:
+        """Put the robot, and perhaps parts, elsewhere at once and at rest, without physics: for still pictures.
+
+        state: (A,) joint angles and gripper openings, clipped to the limits. parts: object → position (3,) in m and yaw
+        in rad. joints: fixture → joint value. Raises `UnknownNameError` for a part that cannot be moved that way.
+        """
+        free = {
+            p.name: b for p, b in zip(self.scene.parts, self._bodies, strict=True) if self.model.body_dofnum[b] == 6
+        }
+        for what, asked, valid in (("movable part", parts, free), ("fixture", joints, self._joint)):
+            if unknown := [name for name in asked or {} if name not in valid]:
+                raise UnknownNameError(what, unknown[0], list(valid))
+        state = np.clip(np.asarray(state, float), self._low, self._high)
+        self._set_joints(state)
+        for name, (position, yaw) in (parts or {}).items():
+            address = self.model.jnt_qposadr[self.model.body_jntadr[free[name]]]
+            self.data.qpos[address : address + 7] = (*position, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+        for name, value in (joints or {}).items():
+            self.data.qpos[self._joint[name]] = value
+        self.data.qvel[:], self.data.act[self._act] = 0, state * self._scale
+        mujoco.mj_forward(self.model, self.data)
 
     # -------------------------------------------------------------------------------------------------------- the robot
     @property

@@ -59,18 +59,21 @@ class Chain:
         return position + rotation @ self.tip, rotation, np.stack(axes, -2), np.stack(origins, -2)
 
     def inverse(
-        self, position: np.ndarray, rotation: np.ndarray, q: np.ndarray, iterations: int = 12, damping: float = 0.02
+        self, position: np.ndarray, rotation: np.ndarray, q: np.ndarray, iterations: int = 12, damping: float = 0.02,
+        tolerance: float = 1e-5,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Joint angles that put the tip at `position` (…, 3) with `rotation` (…, 3, 3), starting from q (…, J).
 
-        Returns the angles, within the joint limits, and the remaining distance of the tip in m (…,): a target out of reach
-        is approached as closely as the arm can, and the caller decides what a miss means.
+        It stops when every error (m, rad) of the batch is below `tolerance`; with 0, all iterations are made, and the
+        result does not depend on who else is in the batch. Returns the angles, within the joint limits, and the remaining
+        distance of the tip in m (…,): a target out of reach is approached as closely as the arm can, and the caller decides
+        what a miss means.
         """
         q = np.array(q, float)
         for _ in range(iterations):
             tip, turned, axes, origins = self.forward(q)
-            error = np.concatenate([position - tip, _rotation_vector(turned, rotation)], -1)  # (…, 6)
-            if np.abs(error).max() < 1e-5:
+            error = np.concatenate([position - tip, rotation_vector(turned, rotation)], -1)  # (…, 6)
+            if np.abs(error).max() < tolerance:
                 break
             lever = tip[..., None, :] - origins
             linear = np.stack(  # axis × lever, spelled out: np.cross is several times slower on small arrays
@@ -106,7 +109,7 @@ def top_down(yaw: float | np.ndarray) -> np.ndarray:
     return np.stack([np.stack(column, -1) for column in (approach, closing, third)], -1)
 
 
-def _rotation_vector(current: np.ndarray, target: np.ndarray) -> np.ndarray:
+def rotation_vector(current: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The rotation from `current` to `target` as axis × angle in the world frame, (…, 3)."""
     r = target @ np.swapaxes(current, -1, -2)
     skew = np.stack([r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]], -1)
@@ -114,3 +117,13 @@ def _rotation_vector(current: np.ndarray, target: np.ndarray) -> np.ndarray:
     angle = np.arctan2(sine, (np.trace(r, axis1=-2, axis2=-1) - 1) / 2)
     # At half a turn the skew part vanishes and any axis will do: the damped step then leaves the singularity by itself.
     return skew / 2 * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 1.0)[..., None]
+
+
+def rotation_matrix(vector: np.ndarray) -> np.ndarray:
+    """The inverse of `rotation_vector`: axis × angle (…, 3) → rotation (…, 3, 3), by Rodrigues' formula."""
+    angle = np.linalg.norm(vector, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(np.asarray(vector, float), -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([np.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))], -2)
+    # sin(a)/a and (1 − cos a)/a², which are smooth at 0: numpy's sinc is sin(πx)/(πx)
+    return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (cross @ cross)

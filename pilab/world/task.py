@@ -32,7 +32,8 @@ class Task:
     metrics: tuple[str, ...] = ("reached", "grasped_any", "grasped_right", "placed_right", "wrong_moved")  # that apply
     demonstrator: str = ""  # module:class of a script in pilab.world.demonstrators' style; empty if there is none
     templates: tuple[str, ...]  # with {object}, and {in} {place} where there is a place
-    held_out_templates: tuple[str, ...]  # paraphrases never used in training
+    paraphrases: tuple[str, ...] = ()  # further ways to say it, for training: scenes never speak them
+    held_out_templates: tuple[str, ...]  # ways that nothing is ever trained on
 
     def lay_out(
         self, rng: np.random.Generator, pool: tuple[str, ...], cell: tuple[str, str | None] | None, reserved: bool

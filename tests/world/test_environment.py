@@ -111,6 +111,27 @@ def test_unknown_parts_list_the_valid_ones(world):
             ask("moon")
 
 
+# ----------------------------------------------------------------------------------------------------------------- pose
+def test_a_pose_is_where_everything_is_and_stays():
+    world = World(sample_scene(2, "open"))
+    item = next(p.name for p in world.scene.parts if "look" in p.parameters)
+    state = world.body.home
+    state[[0, 6, 13]] = (0.2, 0.3, 0.8)
+    world.pose(state, {item: (np.array([0.05, -0.10, 0.2]), 1.0)}, {"drawer": 0.04, "lid": 0.7})
+    np.testing.assert_allclose(world.state, state, atol=1e-6)
+    np.testing.assert_allclose(world.position(item), (0.05, -0.10, 0.2))
+    np.testing.assert_allclose(world.quaternion(item), (np.cos(0.5), 0, 0, np.sin(0.5)))
+    assert (world.joint("drawer"), world.joint("lid"), world.time) == (0.04, 0.7, 0.0)
+    for _ in range(3):
+        world.step(state)  # the servos hold the pose, what hung in the air falls
+    np.testing.assert_allclose(world.state, state, atol=0.01)
+    assert world.position(item)[2] < 0.1
+    with pytest.raises(UnknownNameError, match=item):
+        world.pose(state, {"drawer": (np.zeros(3), 0.0)})  # stands fast
+    with pytest.raises(UnknownNameError, match="drawer"):
+        world.pose(state, joints={item: 0.1})
+
+
 # ------------------------------------------------------------------------------------------------------------ Gymnasium
 @pytest.mark.parametrize(("task", "body"), [("put", "duo"), ("open", "solo"), ("handover", "duo")])
 def test_gymnasium_has_nothing_to_say(task, body):

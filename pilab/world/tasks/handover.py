@@ -14,6 +14,16 @@ class Handover(Task):
     metrics = ("reached", "grasped_any", "grasped_right", "wrong_moved")
     demonstrator = "pilab.world.demonstrators.handover:Handover"
     templates = ("hand over {object}", "pass {object} to the other hand", "give {object} to the other arm")
+    paraphrases = (
+        "pass {object} from hand to hand",
+        "switch {object} over to your other hand",
+        "please transfer {object} between your hands",
+        "pick up {object} with one hand and give it to the other",
+        "do a handover of {object}",
+        "move {object} from one hand to the other hand",
+        "grab {object} and change hands",
+        "would you mind passing {object} between your two hands",
+    )
     held_out_templates = ("let the other hand take {object}", "swap hands with {object}")
 
     def suits(self, look):

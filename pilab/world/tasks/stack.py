@@ -13,6 +13,30 @@ class Stack(Task):
     name = verb = "stack"
     demonstrator = "pilab.world.demonstrators.carry:Carry"
     templates = ("stack {object} on {place}", "put {object} on top of {place}", "set {object} on top of {place}")
+    paraphrases = (
+        "stack {object} on top of {place}",
+        "place {object} on top of {place}",
+        "stack {object} onto {place}",
+        "please stack {object} on {place}",
+        "could you set {object} on top of {place}",
+        "i would like {object} stacked on {place}",
+        "can you balance {object} on top of {place}",
+        "pile {object} on top of {place}",
+        "make a stack with {place} at the bottom and {object} at the top",
+        "on top of {place} please put {object}",
+        "take {object} and stack it on {place}",
+        "would you mind stacking {object} on top of {place}",
+        "{object} should rest on top of {place}",
+        "pick up {object} and lower it onto the top of {place}",
+        "{object} goes on top and {place} goes underneath",
+        "use {place} as the base and stack {object} on it",
+        "i want a little tower where {object} sits atop {place}",
+        "okay so lift {object} and leave it standing on top of {place}",
+        "let us see {object} piled onto {place}",
+        "hey robot grab {object} and pop it on top of {place}",
+        "with {place} staying where it is set {object} directly on top",
+        "how about a stack with {object} over {place}",
+    )
     held_out_templates = ("build a tower with {object} above {place}", "{place} should carry {object}")
 
     def suits(self, look):

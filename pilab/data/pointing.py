@@ -1,0 +1,342 @@
+"""Pointing scenes: still pictures of many layouts with where everything is, to train which pixel is the apple.
+
+Design choices
+--------------
+* Demonstrations hold a few thousand layouts, each for a hundred frames; grounding wants the opposite. A picture here is
+  one draw of the sampler, posed and rendered without a single control step.
+* **It must look like work**: hands reach over things (wrist cameras see them, the base camera sees less), some hold an
+  object, drawers and lids stand anywhere between shut and open. Poses are rejected on geometry alone (reach, contact).
+* **It is robot data**: what is reserved never enters. Scenes come from training seeds far from the demonstrations' own.
+  A picture has no verb; whoever words one for it asks `is_reserved_cell` first.
+* **Picture k is a function of (recipe, k)**, whatever the count and the number of processes: a larger count extends
+  the same folder. As in the frame cache: one flat file per key, the index replaced last, all deletable at any time.
+* **Never silently stale**: `open` draws the first picture of every task again and compares. A world that looks
+  different by now, or a file that is too short, is built anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from pilab.contracts import STATE, Arm, DatasetError, Part, ReservedError, Scene, SceneError, image_key, points_key
+from pilab.data.cache import pilab_home
+from pilab.world import objects
+from pilab.world.environment import SLOTS, World
+from pilab.world.kinematics import chain, top_down
+from pilab.world.scenes import OBJECT_ZONE, PLACE_ROW, TRAINING, find_body, refuse_reserved, sample_scene
+
+VERSION = 1  # of how a picture is drawn
+FIRST_SEED = 200_000  # demonstrations count from 0: the two share no layout
+SHARD = 100  # scenes between two writes of the index: a few seconds of work, which is what a kill costs
+WORKING, HOLDING = 0.6, 0.3  # share of arms that reach somewhere, and of scenes in which one holds an object
+CANDIDATES = 8  # poses drawn at once for every arm that works; the first that geometry allows is taken
+LIFT = (0.02, 0.20)  # of a tip above what is below it, m
+TURN = 1.2  # of a hand to either side of its home yaw, rad
+APART = 0.10  # between the middle lines of two arms: twice the thickest link and a little air, m
+
+Layout = dict[str, tuple[str, tuple[int, ...]]]  # key → dtype, shape of one picture's entry
+
+
+@dataclass(frozen=True)
+class PointingRecipe:
+    """What the pictures are a function of."""
+
+    seed: int = 0  # counted from FIRST_SEED
+    body: str = "duo"
+    tasks: tuple[str, ...] = ("put", "push", "open", "close")  # in turn: their samplers lay the scenes out
+
+    def scene(self, k: int) -> Scene:
+        """The scene of picture k. Raises `ReservedError` for what must not become training data."""
+        scene = sample_scene(FIRST_SEED + self.seed + k, self.tasks[k % len(self.tasks)], body=self.body)
+        refuse_reserved(scene)
+        return scene
+
+    @property
+    def digest(self) -> str:
+        """12 hexadecimal digits that name the folder."""
+        return hashlib.sha256(json.dumps([VERSION, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass
+class PointingScenes:
+    """Pictures with points. Keys are a dataset's columns: `observation.state`, `observation.images.*`, `points.*`."""
+
+    recipe: PointingRecipe
+    folder: Path
+    parts: list[tuple[str, ...]]  # of each picture: the part that u, v, visible of slot j belong to is parts[i][j]
+
+    def __post_init__(self) -> None:
+        self._maps = {
+            key: np.asarray(np.memmap(_file(self.folder, key), dtype, "r", shape=(len(self), *shape)))
+            for key, (dtype, shape) in _layout(self.recipe.body).items()
+        }
+
+    @classmethod
+    def open(
+        cls,
+        count: int,
+        seed: int = 0,
+        body: str = "duo",
+        tasks: tuple[str, ...] = PointingRecipe.tasks,
+        progress: bool = True,
+        workers: int | None = None,
+    ) -> PointingScenes:
+        """The first `count` pictures of a recipe; draws those that are missing, all of them where they are stale.
+
+        workers: processes, by default one for each core. Raises `ReservedError` beyond the training seeds, `SceneError`
+        or `UnknownNameError` for a recipe that cannot be drawn, `DatasetError` on a full disk.
+        """
+        recipe = PointingRecipe(seed, body, tuple(tasks))
+        if count < 1 or not recipe.tasks:
+            raise SceneError(f"{count} pictures of tasks {recipe.tasks}; expected at least one of either")
+        if seed < 0 or FIRST_SEED + seed + count > TRAINING.stop:
+            raise ReservedError(
+                f"pointing seeds {seed} … {seed + count - 1}; those kept for it are "
+                f"0 … {TRAINING.stop - FIRST_SEED - 1}: earlier ones belong to demonstrations, later ones to tests"
+            )
+        layout = _layout(body)
+        folder = pilab_home() / "pointing" / recipe.digest
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):  # several trainings may ask for the same pictures at once
+                parts = _load(folder, layout)
+                if parts is None or not _agrees(folder, layout, recipe, parts):
+                    _clear(folder)
+                    parts = []
+                if len(parts) < count:
+                    parts = _extend(folder, layout, recipe, parts, count, progress, workers)
+        except OSError as error:
+            raise DatasetError(
+                f"cannot write pointing scenes in {folder}: {error.strerror}; free space, close what reads them, or "
+                "set PILAB_HOME elsewhere"
+            ) from error
+        return cls(recipe, folder, parts[:count])
+
+    def __len__(self) -> int:
+        """Pictures."""
+        return len(self.parts)
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        """All of a key as a read-only memory map: images (N, H, W, 3) uint8, points (N, 3·SLOTS), state (N, A)."""
+        return self._maps[key]
+
+    def batch(self, indices: np.ndarray, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+        """Copies of pictures `indices` (B,): images (B, H, W, 3) uint8 and float columns (B, …)."""
+        return {key: np.take(self._maps[key], indices, axis=0) for key in (self._maps if keys is None else keys)}
+
+
+# ---------------------------------------------------------------------------------------------------------- one picture
+def draw(scene: Scene) -> dict[str, np.ndarray]:
+    """The picture of a scene in a random pose, a function of the scene alone.
+
+    State (A,) float32, and per camera the image (H, W, 3) uint8 and the points (3·SLOTS,) float32.
+    """
+    world = World(scene)
+    pose_at_work(world, np.random.default_rng([scene.seed, 17]))
+    seen = world.observe(points=True)
+    return {key: np.asarray(seen[key], dtype).reshape(shape) for key, (dtype, shape) in _layout(scene.body).items()}
+
+
+def pose_at_work(world: World, rng: np.random.Generator) -> None:
+    """Pose the arms, the fixtures and perhaps a held object as they may be in the middle of a task.
+
+    Arms stay in the scene's start pose, with empty hands, where geometry allows none of the candidates.
+    """
+    scene, arms = world.scene, world.body.arms
+    joints = {p.name: rng.uniform(*world.model.joint(p.name).range) for p in scene.parts if "fixture" in p.parameters}
+    state = np.array(scene.start)
+    for arm in arms:
+        state[world.body.slice(arm.name)][-1] = rng.random()  # the gripper
+    world.pose(state, joints=joints)
+    start = state.copy()
+    holder, held = None, None
+    things = [p for p in scene.parts if "look" in p.parameters]
+    if things and rng.random() < HOLDING:
+        holder, held = arms[rng.integers(len(arms))], things[rng.integers(len(things))]
+    able = [arm for arm in arms if rng.random() < WORKING or arm is holder]
+    reached = [_reach(world, arm, held if arm is holder else None, rng) for arm in able]
+    for choice in zip(*reached, strict=False):
+        parts = {}
+        for arm, q in zip(able, choice, strict=True):
+            state[world.body.slice(arm.name)][:-1] = q
+            if arm is holder:
+                parts[held.name], state[world.body.slice(arm.name)][-1] = _grasp(arm, q, held, rng)
+        world.pose(state, parts, joints)
+        if _is_free(world, holder, held):
+            return
+    world.pose(start, {held.name: (held.position, held.yaw)} if held else {}, joints)
+
+
+def _reach(world: World, arm: Arm, held: Part | None, rng: np.random.Generator) -> np.ndarray:
+    """Joint angles (n ≤ CANDIDATES, J) of a hand that points down over random parts and random spots of the table."""
+    (x0, x1), (y0, _), (_, y1) = *OBJECT_ZONE, PLACE_ROW[1]
+    spots = rng.uniform((x0, y0), (x1, y1), (CANDIDATES, 2))
+    parts = np.array([world.position(p.name)[:2] for p in world.scene.parts])
+    above = rng.random(CANDIDATES) < 0.8
+    spots[above] = parts[rng.integers(len(parts), size=above.sum())] + rng.normal(0, 0.03, (above.sum(), 2))
+    low, high = LIFT if held is None else (0.002, LIFT[1])  # what has just been taken is hardly off the table
+    lift = _floor(world, spots, held) + rng.uniform(low, high, CANDIDATES)
+    if held is not None:
+        lift += objects.shape_of(held.parameters["look"]).grasp_height
+    home = np.broadcast_to(arm.home, (CANDIDATES, len(arm.home)))
+    yaw = _yaw(chain(arm).forward(arm.home)[1]) + rng.uniform(-TURN, TURN, CANDIDATES)
+    q, miss = chain(arm).inverse(np.column_stack([spots, lift]), top_down(yaw), home, iterations=40)
+    upright = chain(arm).forward(q)[1][:, 2, 0] < -0.999  # the approach direction
+    return q[(miss < 1e-3) & upright]
+
+
+def _yaw(rotation: np.ndarray) -> float:
+    """The direction in which a hand (3, 3) that points down closes, rad."""
+    return np.arctan2(rotation[1, 1], rotation[0, 1])
+
+
+def _floor(world: World, spots: np.ndarray, but: Part | None) -> np.ndarray:
+    """(n,) m: how high what stands at each of `spots` (n, 2) reaches, 0 for the bare table; `but` does not count."""
+    model, data = world.model, world.data
+    roots = [model.body(p.name).id for p in world.scene.parts if p is not but]
+    geoms = np.flatnonzero(np.isin(model.body_rootid[model.geom_bodyid], roots))
+    turn, box = data.geom_xmat[geoms].reshape(-1, 3, 3), model.geom_aabb[geoms]
+    centre = data.geom_xpos[geoms] + (turn @ box[:, :3, None])[..., 0]
+    half = (np.abs(turn) @ box[:, 3:, None])[..., 0]
+    inside = (np.abs(spots[:, None] - centre[:, :2]) < half[:, :2]).all(-1)
+    return np.where(inside, (centre + half)[:, 2], 0.0).max(1)
+
+
+def _grasp(arm: Arm, q: np.ndarray, held: Part, rng: np.random.Generator) -> tuple[tuple[np.ndarray, float], float]:
+    """Position and yaw of a part that the hand at q (J,) holds upright, and the gripper's opening 0 … 1."""
+    shape = objects.shape_of(held.parameters["look"])
+    tip, rotation, *_ = chain(arm).forward(q)
+    yaw = _yaw(rotation) - (rng.choice(shape.grasp_yaws) if shape.grasp_yaws else rng.uniform(-np.pi, np.pi))
+    yaw += np.pi * rng.integers(2)
+    return (tip + (0, 0, shape.height / 2 - shape.grasp_height), yaw), shape.grasp_width / arm.opening
+
+
+def _is_free(world: World, holder: Arm | None, held: Part | None) -> bool:
+    """Whether no hand and no held part touches anything, but for one another, and no two arms cross."""
+    model, arms, contact = world.model, world.body.arms, world.data.contact
+    hand = {arm: model.body_rootid[model.geom(f"{arm.name}_finger_a").bodyid[0]] for arm in arms}
+    owner = {root: i for i, root in enumerate(hand.values())}  # body → what moves as one
+    if held is not None:
+        owner[model.body(held.name).id] = owner[hand[holder]]
+    for pair in model.body_rootid[model.geom_bodyid[contact.geom[contact.dist < 0]]]:
+        a, b = (owner.get(root) for root in pair)
+        if a != b:
+            return False
+    spines = [_spine(arm, world.state[world.body.slice(arm.name)][:-1]) for arm in arms]
+    return all(np.linalg.norm(a[:, None] - b, axis=-1).min() > APART for a, b in itertools.combinations(spines, 2))
+
+
+def _spine(arm: Arm, q: np.ndarray) -> np.ndarray:
+    """(n, 3) points along the middle of an arm, a few cm apart."""
+    tip, _, _, origins = chain(arm).forward(q)
+    nodes = np.concatenate([origins, tip[None]])
+    return np.concatenate([np.linspace(a, b, 8) for a, b in itertools.pairwise(nodes)])
+
+
+# --------------------------------------------------------------------------------------------------------------- shards
+def _layout(body: str) -> Layout:
+    cameras = find_body(body).cameras
+    images = {image_key(c.name): ("uint8", (c.height, c.width, 3)) for c in cameras}
+    points = {points_key(c.name): ("float32", (3 * SLOTS,)) for c in cameras}
+    return {STATE: ("float32", (find_body(body).size,))} | images | points
+
+
+def _file(folder: Path, key: str) -> Path:
+    return folder / f"{key}.bin"
+
+
+def _bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    return np.dtype(dtype).itemsize * int(np.prod(shape))
+
+
+def _load(folder: Path, layout: Layout) -> list[tuple[str, ...]] | None:
+    """The parts of every picture present; None where there are none of this layout, or the files are too short."""
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        parts = [tuple(names) for names in index["parts"]]
+        same = index["layout"] == json.loads(json.dumps(layout))
+        whole = all(_file(folder, key).stat().st_size >= len(parts) * _bytes(*layout[key]) for key in layout)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return parts if parts and same and whole else None
+
+
+def _agrees(folder: Path, layout: Layout, recipe: PointingRecipe, parts: list[tuple[str, ...]]) -> bool:
+    """Whether the first picture of every task looks as it would if it were drawn now."""
+    here = PointingScenes(recipe, folder, parts)
+    fresh, names = _shard(recipe, range(min(len(recipe.tasks), len(parts))))
+    return names == parts[: len(names)] and all(np.array_equal(here[key][: len(names)], fresh[key]) for key in layout)
+
+
+def _shard(recipe: PointingRecipe, pictures: range) -> tuple[dict[str, np.ndarray], list[tuple[str, ...]]]:
+    """Some pictures, stacked, and their parts; perhaps in a worker process."""
+    scenes = [recipe.scene(k) for k in pictures]
+    drawn = [draw(scene) for scene in scenes]
+    return {key: np.stack([d[key] for d in drawn]) for key in drawn[0]}, [
+        tuple(p.name for p in s.parts) for s in scenes
+    ]
+
+
+def _extend(
+    folder: Path,
+    layout: Layout,
+    recipe: PointingRecipe,
+    parts: list[tuple[str, ...]],
+    count: int,
+    progress: bool,
+    workers: int | None,
+) -> list[tuple[str, ...]]:
+    """Draw from the first missing picture to `count`, shard by shard, in order; returns the parts of all."""
+    shards = [range(k, min(k + SHARD, count)) for k in range(len(parts), count, SHARD)]
+    workers = min(workers or os.cpu_count() or 1, len(shards))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread in each process: the processes are the parallelism
+    bar = tqdm(total=count, initial=len(parts), desc="pointing scenes", unit="scene", disable=not progress)
+    with bar, ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        run = pool.map if workers > 1 else map  # a pool without work starts no process
+        try:
+            for arrays, names in run(_shard, itertools.repeat(recipe), shards):
+                _append(folder, layout, parts, arrays, names)
+                parts = [*parts, *names]
+                bar.update(len(names))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return parts
+
+
+def _append(
+    folder: Path,
+    layout: Layout,
+    parts: list[tuple[str, ...]],
+    arrays: Mapping[str, np.ndarray],
+    names: list[tuple[str, ...]],
+) -> None:
+    """Write a shard behind the pictures there are, then the index. What a kill leaves, the next shard overwrites."""
+    folder.mkdir(exist_ok=True)
+    for key, entry in layout.items():
+        path = _file(folder, key)
+        with open(path, "r+b" if path.exists() else "w+b") as file:
+            file.seek(len(parts) * _bytes(*entry))
+            file.write(np.ascontiguousarray(arrays[key]))
+    temporary = folder / "index.tmp"
+    temporary.write_text(json.dumps({"layout": layout, "parts": [*parts, *names]}), encoding="utf-8")
+    os.replace(temporary, folder / "index.json")
+
+
+def _clear(folder: Path) -> None:
+    """The index goes first, so that a kill in between leaves nothing that counts."""
+    (folder / "index.json").unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,64 @@
+"""What is watched while a model learns: progress, and success in the closed loop."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+
+from pilab.contracts import Row
+
+
+class Progress(TQDMProgressBar):
+    """Steps, steps/s and time left, with the loss; validation stays silent."""
+
+    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, object]:
+        return {k: v for k, v in super().get_metrics(trainer, module).items() if k != "v_num"}
+
+
+class Success(Callback):
+    """Runs the policy in the world every so many steps, on validation seeds; rows and rates go to `success.jsonl`.
+
+    A loss says how well chunks are predicted; only this says whether the robot does what it is asked.
+    """
+
+    def __init__(self, measure: Callable[[], list[Row]], every: int, path: Path) -> None:
+        """measure: rows of the present weights."""
+        self.measure, self.every, self.path = measure, every, path
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # Stands before the averaging callback, which takes the averaged weights out again at the end of validation.
+        if self.every and trainer.global_step % self.every == 0 and trainer.global_step < trainer.max_steps:
+            self.run(trainer.global_step)
+
+    def run(self, step: int) -> None:
+        began = time.perf_counter()
+        rows = self.measure()
+        rate = sum(row.success for row in rows) / max(len(rows), 1)
+        entry = {"step": step, "success": rate, "episodes": len(rows), "seconds": round(time.perf_counter() - began, 1)}
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+class Clock(Callback):
+    """Seconds spent training, over all resumed parts."""
+
+    def __init__(self) -> None:
+        self.seconds, self._began = 0.0, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._began = time.perf_counter()
+
+    @property
+    def spent(self) -> float:
+        return self.seconds + (time.perf_counter() - self._began if self._began else 0.0)
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.spent}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.seconds = state["seconds"]

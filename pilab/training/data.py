@@ -1,0 +1,273 @@
+"""What is learnt from: demonstrations and pointing scenes as arrays, drawn into batches.
+
+Design choices
+--------------
+* **A batch is a function of (seed, step)**: a run that is resumed sees what it would have seen.
+* Three kinds of rows, because pictures are dear and actions cheap. *Demonstrations*: pictures, words, points, thoughts,
+  actions. *Pointing*: pictures of many more layouts, words and points, nothing to do. *Point-only*: no pictures; the expert
+  is told the labelled points, and learns to act on them from many more frames than vision could afford.
+* Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask.
+* Any LeRobot dataset of the body will do. Without points there is no grounding, without subtasks no thought; `labels`
+  says what there is, and the recipe insulates the trunk only where something else trains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pilab.contracts import ACTION, STATE, DatasetError, Embodiment, Scene, image_key, points_key
+from pilab.data.cache import FrameCache
+from pilab.data.lerobot import LeRobotDataset
+from pilab.data.pointing import PointingScenes
+from pilab.data.schema import SUBTASK
+from pilab.training.phrases import instruct, named, pointing, rephrase
+from pilab.vla.actions import Normaliser, find_space, proprioception
+from pilab.vla.grounding import ROLES, glimpse_pixels
+from pilab.vla.model import Batch, VLAConfig
+from pilab.vla.tokenizer import Tokenizer
+from pilab.world.task import facts_of, task_of
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How many rows of each kind a step draws."""
+
+    demonstrations: int = 40
+    pointing: int = 40
+    point_only: int = 192
+
+
+class Demonstrations:
+    """The frames of one or more datasets of a body, with their labels, as arrays over all frames N."""
+
+    def __init__(self, folders: Sequence[str | Path], config: VLAConfig, body: Embodiment, held_out: int = 40) -> None:
+        """held_out: every so-many-th episode is left to validation. Raises `DatasetError` for data of another body."""
+        self.config, self.body = config, body
+        datasets = [LeRobotDataset(folder) for folder in folders]
+        for dataset in datasets:
+            self._check(dataset)
+        self.caches = [FrameCache.open(dataset) for dataset in datasets]
+        self.offsets = np.cumsum([0, *(len(d) for d in datasets)])
+        self.labels = {
+            "points": all(points_key(c) in d.features for d in datasets for c, _, _ in config.cameras),
+            "subtasks": all(SUBTASK in d.features for d in datasets),
+            "scenes": all("scene" in row for d in datasets for row in d.episodes),
+        }
+        self.state = np.concatenate([d.columns[STATE] for d in datasets])
+        self.action = np.concatenate([d.columns[ACTION] for d in datasets])
+        lengths = np.concatenate([d.lengths for d in datasets])
+        stops = np.cumsum(lengths)
+        self.episode = np.repeat(np.arange(len(lengths)), lengths)
+        self.last = np.repeat(stops - 1, lengths)  # the last frame of each frame's episode
+        self.said = [text for d in datasets for text in (d.tasks[int(t)] for t in d.columns["task_index"][stops_of(d)])]
+        self.subtask = np.concatenate([d.columns[SUBTASK] for d in datasets]) if self.labels["subtasks"] else None
+        self.scenes = [Scene.from_json(row["scene"]) for d in datasets for row in d.episodes] if self.labels["scenes"] else []
+        held = np.arange(len(lengths)) % held_out == held_out - 1
+        frames = np.arange(len(self.state))
+        self.training, self.validation = frames[~held[self.episode]], frames[held[self.episode]]
+
+    def _check(self, dataset: LeRobotDataset) -> None:
+        wanted = {STATE: (self.body.size,), ACTION: (self.body.size,)}
+        wanted |= {image_key(n): (h, w, 3) for n, h, w in self.config.cameras}
+        for key, shape in wanted.items():
+            found = dataset.features[key].shape if key in dataset.features else None
+            if found is None or tuple(found) != shape:
+                raise DatasetError(
+                    f"{dataset.root}: {key} has shape {found}; the body {self.body.name!r} needs {shape}. "
+                    "Use data of this body, or name yours with --body"
+                )
+
+    # ------------------------------------------------------------------------------------------------------------ arrays
+    @cached_property
+    def proprioception(self) -> np.ndarray:
+        """(N, S) before normalisation."""
+        return proprioception(self.body, self.state.astype(float)).astype(np.float32)
+
+    def chunks(self, frames: np.ndarray) -> np.ndarray:
+        """(B, H, D) in the action space; an episode's last action is repeated beyond its end."""
+        ahead = np.minimum(frames[:, None] + np.arange(self.config.horizon), self.last[frames][:, None])
+        space = find_space(self.config.action_space)
+        return space.encode(self.body, self.state[frames].astype(float), self.action[ahead].astype(float))
+
+    def take(self, key: str, frames: np.ndarray) -> np.ndarray:
+        """Rows of a cached key, from whichever dataset each frame belongs to."""
+        which = np.searchsorted(self.offsets, frames, side="right") - 1
+        out = np.empty((len(frames), *self.caches[0][key].shape[1:]), self.caches[0][key].dtype)
+        for i, cache in enumerate(self.caches):
+            out[which == i] = cache[key][frames[which == i] - self.offsets[i]]
+        return out
+
+    def patches(self, key: str, frames: np.ndarray, points: torch.Tensor, size: int) -> torch.Tensor:
+        """Glimpses (B, R, size, size, 3) around points (B, R, 2), read without reading the pictures."""
+        height, width = self.caches[0][key].shape[1:3]
+        rows, columns = (x.numpy() for x in glimpse_pixels(points, height, width, size))
+        which = np.searchsorted(self.offsets, frames, side="right") - 1
+        out = np.empty((*points.shape[:2], size, size, 3), np.uint8)
+        for i, cache in enumerate(self.caches):
+            mine = which == i
+            at = (frames[mine] - self.offsets[i])[:, None, None, None]
+            out[mine] = cache[key][at, rows[mine], columns[mine]]
+        return torch.from_numpy(out)
+
+    def points(self, frames: np.ndarray, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (B, C, R, 3) of what each text names, and whether they count (B, C, R)."""
+        columns = np.stack([self.take(points_key(n), frames) for n, _, _ in self.config.cameras], 1)
+        columns = columns.reshape(*columns.shape[:2], -1, 3)  # (B, C, slots, 3)
+        out = np.zeros((*columns.shape[:2], len(ROLES), 3), np.float32)
+        for row, (frame, text) in enumerate(zip(frames, texts, strict=True)):
+            scene = self.scenes[self.episode[frame]]
+            names = [p.name for p in scene.parts]
+            for role, (part, said) in enumerate(zip((scene.goal.object, scene.goal.place), named(text, scene), strict=True)):
+                if said:
+                    out[row, :, role] = columns[row, :, names.index(part)]
+        return out, np.ones(out.shape[:3], np.float32)
+
+    # ------------------------------------------------------------------------------------------------------------- words
+    def texts(self, frames: np.ndarray, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
+        """ℓ for each frame, and where it is the instruction (B,) bool; elsewhere it is the subtask."""
+        whole = (rng.random(len(frames)) < 0.5) | (self.subtask is None)
+        texts = []
+        for frame, instruction in zip(frames, whole, strict=True):
+            episode = self.episode[frame]
+            scene = self.scenes[episode] if self.scenes else None
+            if not instruction:
+                text = str(self.subtask[frame])
+                texts.append(rephrase(text, scene, rng) if scene else text)
+            elif scene:
+                texts.append(instruct(task_of(scene), scene.goal, facts_of(scene), rng))
+            else:
+                texts.append(self.said[episode])
+        return texts, whole
+
+    def normaliser(self, per_step: bool = True, most: int = 20_000) -> Normaliser:
+        """Statistics of the training frames, of at most so many of them."""
+        frames = self.training[:: max(1, len(self.training) // most)]
+        floor = find_space(self.config.action_space).floor(self.body)
+        return Normaliser.fit(self.proprioception[frames], self.chunks(frames), floor, per_step)
+
+
+def stops_of(dataset: LeRobotDataset) -> np.ndarray:
+    """The last frame of each episode."""
+    return np.cumsum(dataset.lengths) - 1
+
+
+class Mixture(torch.utils.data.IterableDataset):
+    """An endless stream of steps; a step is a list of batches, one for each kind of row."""
+
+    def __init__(
+        self, demonstrations: Demonstrations, scenes: PointingScenes | None, normaliser: Normaliser,
+        tokenizer: Tokenizer, rows: Rows, seed: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
+        self.tokenizer, self.rows, self.seed = tokenizer, rows, seed
+        self.config, self.start = demonstrations.config, 0
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        step = self.start
+        while True:
+            yield self.step(step)
+            step += 1
+
+    def step(self, number: int) -> list[Batch]:
+        rng = np.random.default_rng([self.seed, number])
+        d, rows = self.demonstrations, self.rows
+        batches = [self.demonstrated(rng.choice(d.training, rows.demonstrations), rng)]
+        if rows.pointing and self.scenes is not None:
+            batches.append(self.pointed(rng))
+        if rows.point_only and d.labels["points"] and d.labels["scenes"]:
+            batches.append(self.told(rng.choice(d.training, rows.point_only), rng))
+        return batches
+
+    def held_out(self, rows: int = 256) -> list[Batch]:
+        """The same frames of the validation episodes every time."""
+        rng = np.random.default_rng([self.seed, 2**31])
+        return [self.demonstrated(part, rng) for part in np.array_split(rng.choice(self.demonstrations.validation, rows), 4)]
+
+    # -------------------------------------------------------------------------------------------------- three kinds of rows
+    def demonstrated(self, frames: np.ndarray, rng: np.random.Generator) -> Batch:
+        d = self.demonstrations
+        texts, whole = d.texts(frames, rng)
+        batch = self._robot(frames, texts)
+        batch.images = {n: torch.from_numpy(d.take(image_key(n), frames)) for n, _, _ in self.config.cameras}
+        if d.labels["points"] and d.labels["scenes"]:
+            batch.points, batch.labelled = map(torch.from_numpy, d.points(frames, texts))
+        if d.labels["subtasks"]:
+            batch.answer, batch.answer_mask = self._answers([str(d.subtask[f]) if w else "" for f, w in zip(frames, whole, strict=True)])
+            batch.answer_mask &= torch.from_numpy(whole)[:, None]
+        return batch
+
+    def pointed(self, rng: np.random.Generator) -> Batch:
+        indices = rng.integers(len(self.scenes), size=self.rows.pointing)
+        texts, labels = [], np.zeros((len(indices), len(self.config.cameras), len(ROLES), 3), np.float32)
+        columns = [self.scenes[points_key(n)][indices].reshape(len(indices), -1, 3) for n, _, _ in self.config.cameras]
+        for row, index in enumerate(indices):
+            text, *slots = pointing(self.scenes.parts[index], rng)
+            texts.append(text)
+            for role, slot in enumerate(slots):
+                if slot is not None:
+                    labels[row, :, role] = [column[row, slot] for column in columns]
+        text, mask = self._words(texts)
+        return Batch(
+            text, mask,
+            images={n: torch.from_numpy(self.scenes[image_key(n)][indices]) for n, _, _ in self.config.cameras},
+            points=torch.from_numpy(labels), labelled=torch.ones(labels.shape[:3]),
+        )  # fmt: skip
+
+    def told(self, frames: np.ndarray, rng: np.random.Generator) -> Batch:
+        d = self.demonstrations
+        texts, _ = d.texts(frames, rng)
+        batch = self._robot(frames, texts)
+        points, _ = d.points(frames, texts)
+        points[..., :2] += 0.006 * rng.standard_normal(points[..., :2].shape)  # as inexact as heat maps are
+        points[..., 2] *= rng.random(points.shape[:3]) > 0.03
+        batch.points = torch.from_numpy(points)
+        if self.config.glimpse:
+            patches = [
+                d.patches(image_key(n), frames, batch.points[:, i, :, :2], self.config.glimpse)
+                for i, (n, _, _) in enumerate(self.config.cameras)
+            ]
+            batch.glimpses = torch.stack(patches, 1)
+        return batch
+
+    def _robot(self, frames: np.ndarray, texts: list[str]) -> Batch:
+        """Words, state and actions."""
+        d, c = self.demonstrations, self.config
+        text, mask = self._words(texts)
+        inside = self.normaliser.action(d.chunks(frames))
+        actions = np.zeros((len(frames), c.horizon, c.action_slots), np.float32)
+        actions[..., : inside.shape[-1]] = inside
+        present = np.zeros_like(actions)
+        present[..., : inside.shape[-1]] = 1
+        state = self._state(d.state[frames])
+        return Batch(text, mask, state=state, actions=torch.from_numpy(actions), action_mask=torch.from_numpy(present))
+
+    def _state(self, state: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(pad(self.normaliser.state(proprioception(self.demonstrations.body, state.astype(float))), self.config.state_slots))
+
+    def _words(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pieces and mask, as long as the longest of them."""
+        ids, mask = self.tokenizer.batch(texts, self.config.text_length)
+        longest = int(mask.sum(1).max())
+        return torch.from_numpy(ids[:, :longest]), torch.from_numpy(mask[:, :longest])
+
+    def _answers(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The thought between its first and its end piece."""
+        first, end = self.tokenizer.piece("<subtask>"), self.tokenizer.eos
+        rows = [[first, *self.tokenizer.encode(text), end] for text in texts]
+        ids = np.full((len(rows), max(map(len, rows))), self.tokenizer.pad, np.int64)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = row
+        mask = np.arange(ids.shape[1]) < np.array([len(row) for row in rows])[:, None]
+        return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def pad(x: np.ndarray, slots: int) -> np.ndarray:
+    """(B, n) → (B, slots), zeros behind."""
+    return np.concatenate([x, np.zeros((len(x), slots - x.shape[1]), np.float32)], 1)

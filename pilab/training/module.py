@@ -1,0 +1,74 @@
+"""One training step: losses of all batches of a step, weighted; AdamW, warm-up and cosine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from pilab.training.recipes import Recipe
+from pilab.vla.model import VLA, Batch
+
+
+class Learner(pl.LightningModule):
+    """A VLA under a recipe."""
+
+    def __init__(self, model: VLA, recipe: Recipe, insulate: bool, seed: int) -> None:
+        """insulate: keep the flow's gradient out of the trunk; for data with labels that train the trunk."""
+        super().__init__()
+        self.model, self.recipe, self.insulate, self.seed = model, recipe, insulate, seed
+
+    def training_step(self, batches: list[Batch], step: int) -> Tensor:
+        # Noise is a function of seed and step, so that a resumed run goes on exactly as it would have.
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        total = torch.zeros((), device=self.device)
+        for batch in batches:
+            kind = "pointing" if batch.actions is None else "told" if batch.images is None else "demonstrated"
+            losses = self.model.loss(augmented(batch, self.recipe.state_noise), self.insulate)
+            total = total + self.weighted(losses)
+            self.log_dict({f"{name}/{kind}": value.detach() for name, value in losses.items()}, on_step=True)
+        self.log("loss", total.detach(), on_step=True, prog_bar=True)
+        return total
+
+    def weighted(self, losses: Mapping[str, Tensor]) -> Tensor:
+        return sum(self.recipe.weights[name] * value for name, value in losses.items())
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        torch.manual_seed(index)  # the same noise every time
+        losses = self.model.loss(batch, self.insulate)
+        losses["loss"] = self.weighted(losses)
+        self.log_dict({f"validation/{name}": value for name, value in losses.items()}, batch_size=len(batch.text))
+
+    def configure_optimizers(self) -> dict[str, object]:
+        r = self.recipe
+        matrices = [p for p in self.parameters() if p.ndim > 1]
+        vectors = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": r.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        optimiser = torch.optim.AdamW(groups, r.learning_rate, betas=r.betas)
+
+        def rate(step: int) -> float:
+            return min(1.0, (step + 1) / r.warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, step / r.steps))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Batch | list[Batch], device: torch.device, index: int) -> Batch | list[Batch]:
+        return [b.to(device) for b in batch] if isinstance(batch, list) else batch.to(device)
+
+
+def augmented(batch: Batch, state_noise: float) -> Batch:
+    """Brightness and pixel noise for every picture, and a little noise on what the joints say."""
+    if batch.images is not None:
+        batch.images = {name: _flicker(image) for name, image in batch.images.items()}
+    if batch.state is not None:
+        batch.state = batch.state + state_noise * torch.randn_like(batch.state)
+    return batch
+
+
+def _flicker(image: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 → float: another exposure for each picture, noise for each pixel."""
+    gain = 1 + 0.1 * torch.randn(len(image), 1, 1, 1, device=image.device)
+    return (image * gain).add_(torch.randn(image.shape, device=image.device), alpha=4.0).clamp_(0, 255)

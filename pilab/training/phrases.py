@@ -1,0 +1,109 @@
+"""The same goal in many words, and which of its things a text names.
+
+Design choices
+--------------
+* A demonstration was recorded under one sentence, but its goal can be said in many: **language augmentation** draws a
+  template and a name (noun or look) anew each time a frame is learnt from. Held-out templates are never drawn.
+* A text need not name everything: "pick up the apple" says nothing about the bowl. The points of what ℓ does not name are
+  labelled *not there*, so that nothing is looked for in vain.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import numpy as np
+
+from pilab.contracts import Goal, Scene, find
+from pilab.vla.grounding import ROLES
+from pilab.world import objects, places
+from pilab.world.scenes import is_reserved_cell
+from pilab.world.task import Task, facts_of, name_of, task_of
+
+
+def instruct(task: Task, goal: Goal, facts: objects.Facts, rng: np.random.Generator) -> str:
+    """An instruction from the templates or, every other time, from the paraphrases."""
+    templates = task.paraphrases if task.paraphrases and rng.random() < 0.5 else task.templates
+    return task.say(goal, facts, rng, templates)
+
+
+def rephrase(subtask: str, scene: Scene, rng: np.random.Generator) -> str:
+    """A subtask with its things named by look instead of noun, one time in four."""
+    if rng.random() >= 0.25:
+        return subtask
+    facts = facts_of(scene)
+    for part in (scene.goal.object, scene.goal.place):
+        if part in facts.rows:
+            subtask = re.sub(rf"\b{re.escape(name_of(part, facts))}\b", name_of(part, facts, by_look=True), subtask)
+    return subtask
+
+
+def named(text: str, scene: Scene) -> np.ndarray:
+    """(R,) float: which of the goal's object and place the words of `text` name."""
+    return _named(text, scene.goal.object, scene.goal.place, scene.facts, scene)
+
+
+def _named(text: str, thing: str, place: str | None, table: str, scene: Scene) -> np.ndarray:
+    said = [any(re.search(rf"\b{re.escape(name)}\b", text) for name in names(part, table, scene)) for part in (thing, place)]
+    assert len(said) == len(ROLES)
+    return np.array(said, np.float32)
+
+
+def names(part: str | None, table: str, scene: Scene) -> tuple[str, ...]:
+    """What a part may be called, without article: noun and look of an object, or the name of a place or fixture."""
+    if part is None:
+        return ()
+    return _names(part, table) or (part,)
+
+
+@cache
+def _names(part: str, table: str) -> tuple[str, ...]:
+    facts = _facts(table)
+    return (facts.noun(part), objects.describe(part)) if part in facts.rows else ()
+
+
+@cache
+def _facts(table: str) -> objects.Facts:
+    name, _, seed = table.partition("-")
+    return objects.invented(int(seed)) if name == "invented" else objects.household()
+
+
+POINTERS = (
+    "pick up {}", "reach behind {}", "take the handle of {}", "find {}", "look at {}", "point at {}", "where is {}",
+    "go to {}", "grasp {}", "touch {}", "take {}", "show me {}",
+)  # fmt: skip
+
+
+def pointing(parts: tuple[str, ...], rng: np.random.Generator) -> tuple[str, int, int | None]:
+    """Something to say about a picture that holds `parts`: a text, and the slots of the object and of the place it names.
+
+    In a still picture nothing has to be done, so any thing may be named with any place, reserved cells excepted.
+    """
+    facts = objects.household()
+    things = [p for p in parts if p in facts.rows]
+    spots = [p for p in parts if p in places.PLACES]
+    fixtures = [p for p in parts if p in places.FIXTURES]
+    if rng.random() < 0.25 or not spots or not things:
+        thing = str(rng.choice([*things, *spots, *fixtures]))
+        text = POINTERS[rng.integers(len(POINTERS))].format(name_of(thing, facts, by_look=rng.random() < 0.25))
+        return text, parts.index(thing), None
+    if fixtures and rng.random() < 0.4:
+        goal = Goal(("open", "close")[rng.integers(2)], str(rng.choice(fixtures)))
+    else:
+        verb = ("put", "push")[rng.integers(2)]
+        pairs = [(a, b) for a in things for b in spots if not is_reserved_cell(verb, a, b)]
+        goal = Goal(verb, *pairs[rng.integers(len(pairs))])
+    text = instruct(find(goal.verb, "pilab.world.tasks", "TASK"), goal, facts, rng)
+    return text, parts.index(goal.object), None if goal.place is None else parts.index(goal.place)
+
+
+def vocabulary(scenes: list[Scene], said: list[str]) -> frozenset[str]:
+    """All words that training on these scenes can show: of templates, names, subtasks, pointers and recorded sentences."""
+    texts = [*said, *POINTERS]
+    for scene in {(s.task, s.goal, s.facts): s for s in scenes}.values():
+        task, facts = task_of(scene), facts_of(scene)
+        texts += [*task.templates, *task.paraphrases, *task.subtasks(scene, facts), "the in on"]
+        for part in scene.parts:
+            texts += names(part.name, scene.facts, scene)
+    return frozenset(word for text in set(texts) for word in re.sub(r"\{.*?\}", " ", text.lower()).split())

@@ -1,0 +1,69 @@
+"""Recipes: what is trained, on what, for how long. One file to read, one dataclass to change.
+
+A recipe holds numbers and a reason for each; `pilab train NAME` runs one at a scale. `RECIPES` maps a name to a function
+of the scale, so that "smoke" differs from "laptop" in amounts only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pilab.contracts import Scale, UnknownNameError, load
+from pilab.training.data import Rows
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a training is a function of, beside its data and its seed."""
+
+    steps: int = 4000
+    rows: Rows = Rows()
+    pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
+    model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
+    size: str = "nano"
+    per_step_statistics: bool = True  # of actions; see actions.Normaliser
+    insulate: bool = True  # the flow's gradient stays out of the trunk, if something else trains it
+    weights: Mapping[str, float] = field(
+        # A point that is off by one picture width costs 3; the others are of the size of the flow's loss at the start.
+        default_factory=lambda: {"flow": 1.0, "regression": 1.0, "heat": 0.3, "points": 3.0, "visible": 0.3, "language": 0.1}
+    )
+    learning_rate: float = 1.5e-3  # small models bear, and need, more than large ones
+    weight_decay: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    warm_up: int = 60  # steps
+    clip: float = 1.0  # of the gradient's norm
+    average: float = 0.995  # decay of the weights' moving average, which is what is evaluated and kept
+    state_noise: float = 0.02  # on the normalised state: joints are not to be trusted to the last digit
+    validate_every: int = 500  # steps
+    success_every: int = 0  # steps between closed-loop measurements; 0 for none but the last
+    success_episodes: int = 40  # validation scenes of each of them
+    success_suite: str = "all"
+    precision: str = "32-true"  # Lightning's; bf16 is slower than fp32 on most CPUs
+
+
+def laptop(scale: Scale) -> Recipe:
+    """The robot that listens: four verbs, two CPU cores, about an hour."""
+    if scale is Scale.SMOKE:
+        return Recipe(
+            steps=4, rows=Rows(4, 4, 8), pointing_scenes=8, validate_every=2, success_episodes=0, warm_up=2,
+            model=dict(width=32, heads=2, layers=1, channels=24),
+        )  # fmt: skip
+    if scale is Scale.GPU:
+        return Recipe(
+            steps=20_000, rows=Rows(256, 256, 1024), pointing_scenes=40_000, size="small", learning_rate=6e-4,
+            precision="bf16-mixed",
+        )  # fmt: skip
+    return Recipe(steps=6000)
+
+
+RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop}
+
+
+def find_recipe(name: str, scale: Scale) -> Recipe:
+    """A recipe by name, or `MODULE:FUNCTION` of a scale."""
+    if ":" in name:
+        return load(name, "recipe", list(RECIPES))(scale)
+    if name not in RECIPES:
+        raise UnknownNameError("recipe", name, list(RECIPES), "or MODULE:FUNCTION for one of your own")
+    return RECIPES[name](scale)

@@ -1,0 +1,104 @@
+"""Run a recipe: data → batches → Lightning → checkpoint folder. Resumable: give the same folder again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+
+from pilab.contracts import DatasetError, Embodiment
+from pilab.data.pointing import PointingScenes
+from pilab.engine import provenance
+from pilab.evaluation.rollout import evaluate
+from pilab.training.callbacks import Clock, Progress, Success
+from pilab.training.data import Demonstrations, Mixture
+from pilab.training.module import Learner
+from pilab.training.phrases import vocabulary
+from pilab.training.recipes import Recipe
+from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.model import VLA, VLAConfig
+from pilab.vla.policy import VLAPolicy
+from pilab.vla.tokenizer import Tokenizer
+from pilab.world.scenes import VALIDATION
+
+
+def train(
+    recipe: Recipe, data: Sequence[str | Path], out: str | Path, *, body: Embodiment, seed: int = 0,
+    progress: bool = True, threads: int | None = None,
+) -> Checkpoint:  # fmt: skip
+    """Train on the LeRobot datasets `data` and leave a checkpoint in `out`, beside `metrics.csv` and `success.jsonl`.
+
+    A killed run goes on from its last step when started again with the same arguments. Raises `DatasetError` where `out`
+    belongs to another run.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    plan = json.loads(json.dumps({"recipe": asdict(recipe), "data": [str(d) for d in data], "body": body.name, "seed": seed}))
+    _claim(out / "plan.json", plan)
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_flush_denormal(True)
+    pl.seed_everything(seed, verbose=False)
+    config = getattr(VLAConfig, recipe.size)(body, **recipe.model)
+    demonstrations = Demonstrations(data, config, body)
+    scenes = None
+    if recipe.pointing_scenes and recipe.rows.pointing:
+        scenes = PointingScenes.open(recipe.pointing_scenes, body=body.name, progress=progress)
+    normaliser = demonstrations.normaliser(recipe.per_step_statistics)
+    tokenizer = Tokenizer.default()
+    mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed)
+    insulate = recipe.insulate and (demonstrations.labels["points"] or demonstrations.labels["subtasks"] or scenes is not None)
+    model = VLA(config).to(memory_format=torch.channels_last)
+    learner = Learner(model, recipe, insulate, seed)
+    clock = Clock()
+    origin = {**plan, **provenance(), "insulated": insulate, "labels": demonstrations.labels, "parameters": sum(p.numel() for p in model.parameters())}
+    words = vocabulary(demonstrations.scenes, demonstrations.said)
+
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(model, normaliser, tokenizer, words, origin={**origin, "minutes": round(clock.spent / 60, 1)})
+
+    def measure():
+        was = model.training
+        rows = evaluate(VLAPolicy(checkpoint(), body), recipe.success_suite, recipe.success_episodes, VALIDATION.start, body=body.name, arm="vla", progress=False)
+        model.train(was)
+        return rows
+
+    success = Success(measure, recipe.success_every, out / "success.jsonl")
+    resume = out / "resume" / "last.ckpt"
+    trainer = pl.Trainer(
+        max_steps=recipe.steps, accelerator="auto", devices=1, precision=recipe.precision, gradient_clip_val=recipe.clip,
+        logger=CSVLogger(out, name="", version="log"), log_every_n_steps=20, enable_model_summary=False,
+        enable_progress_bar=progress, val_check_interval=recipe.validate_every, check_val_every_n_epoch=None,
+        num_sanity_val_steps=0, use_distributed_sampler=False,
+        callbacks=[
+            clock, success, EMAWeightAveraging(decay=recipe.average),
+            ModelCheckpoint(out / "resume", save_last=True, save_top_k=0, every_n_train_steps=recipe.validate_every),
+            *([Progress()] if progress else []),
+        ],
+    )  # fmt: skip
+    loader = torch.utils.data.DataLoader(mixture, batch_size=None)
+    held_out = torch.utils.data.DataLoader(mixture.held_out(), batch_size=None)
+    if resume.exists():
+        mixture.start = torch.load(resume, map_location="cpu", weights_only=True)["global_step"]
+    trainer.fit(learner, loader, held_out, ckpt_path=resume if resume.exists() else None, weights_only=True)
+    done = checkpoint()
+    done.save(out)
+    if recipe.success_episodes:
+        success.run(trainer.global_step)
+    return done
+
+
+def _claim(path: Path, plan: dict[str, object]) -> None:
+    """Write down what this folder is for, or compare."""
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known != plan:
+            changed = [k for k in plan if known.get(k) != plan[k]]
+            raise DatasetError(f"{path.parent} holds another training ({', '.join(changed)} differ); use another folder, or delete it")
+    path.write_text(json.dumps(plan, indent=1), encoding="utf-8")

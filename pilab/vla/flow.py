@@ -1,0 +1,157 @@
+"""Action heads: from what the trunk made of the scene to a chunk of actions.
+
+`FlowHead` is conditional flow matching (Lipman et al. 2023, arXiv:2210.02747) as π0 uses it (arXiv:2410.24164): the
+straight path x_τ = τ a + (1 − τ) ε from noise (τ = 0) to the actions a (τ = 1), whose velocity is u = a − ε. More weight on
+noisy times: τ = s (1 − t), t ~ Beta(1.5, 1), s = 0.999. Actions are sampled by Euler steps from noise.
+
+`RegressionHead` is the baseline of ACT (Zhao et al. 2023, arXiv:2304.13705) without its latent: learned queries, an L1
+loss, one pass. It shares everything else with the flow: the same expert, context and data.
+
+Both drive the same network, `Expert`: a transformer with weights of its own that reads the trunk's keys and values layer by
+layer. Its tokens are the state, the points, and the chunk, some steps to a token.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pilab.vla.grounding import ROLES
+from pilab.vla.transformer import Cache, Transformer
+
+
+@dataclass
+class Context:
+    """What an action is conditioned on. B rows, C cameras, R roles."""
+
+    cache: Cache  # the trunk's keys and values
+    present: Tensor  # (B, T) bool: which of them count
+    state: Tensor  # (B, S) normalised proprioception
+    points: Tensor  # (B, C, R, 3): u, v in 0 … 1, visible 0 or 1
+    glimpses: Tensor | None  # (B, C, R, g, g, 3) uint8 around the points
+
+    def repeat(self, times: int) -> Context:
+        """Every row `times` times."""
+        again = lambda x: x.repeat_interleave(times, 0)  # noqa: E731
+        cache = [(again(k), again(v)) for k, v in self.cache]
+        glimpses = None if self.glimpses is None else again(self.glimpses)
+        return Context(cache, again(self.present), again(self.state), again(self.points), glimpses)
+
+
+class Expert(nn.Module):
+    """Tokens (state and points · one per camera and role · the chunk) → outputs (B, H, D) of the chunk."""
+
+    def __init__(
+        self, width: int, heads: int, layers: int, state: int, action: int, horizon: int, steps_per_token: int,
+        cameras: int, glimpse: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        slots = cameras * len(ROLES)
+        self.horizon, self.action, self.tokens = horizon, action, horizon // steps_per_token
+        self.read_state = nn.Sequential(nn.Linear(state + 3 * slots, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+        self.read_point = nn.Linear(3, width)
+        self.slot = nn.Parameter(0.02 * torch.randn(slots, width))
+        self.read_glimpse = Glimpse(glimpse, width)
+        self.read_chunk = nn.Linear(steps_per_token * action, width)
+        self.place_in_chunk = nn.Parameter(0.02 * torch.randn(self.tokens, width))
+        self.read_time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.transformer = Transformer(width, heads, layers, conditioned=True)
+        self.write_chunk = nn.Linear(width, steps_per_token * action)
+        nn.init.zeros_(self.write_chunk.weight)
+        nn.init.zeros_(self.write_chunk.bias)
+
+    def look(self, context: Context) -> Tensor:
+        """The tokens that do not depend on the chunk, (B, 1 + slots, width)."""
+        where, visible = context.points[..., :2].flatten(1, 2), context.points[..., 2:].flatten(1, 2)
+        points = torch.cat([(2 * where - 1) * visible, 2 * visible - 1], -1)  # (B, slots, 3)
+        first = self.read_state(torch.cat([context.state, points.flatten(1)], -1))
+        tokens = self.read_point(points) + self.slot
+        if context.glimpses is not None:
+            tokens = tokens + visible * self.read_glimpse(context.glimpses.flatten(1, 2))
+        return torch.cat([first[:, None], tokens], 1)
+
+    def forward(self, context: Context, look: Tensor, chunk: Tensor, time: Tensor) -> Tensor:
+        """context and its `look`, chunk (B, H, D), time (B,) in 0 … 1 → (B, H, D)."""
+        tokens = self.read_chunk(chunk.reshape(len(chunk), self.tokens, -1)) + self.place_in_chunk
+        x = torch.cat([look, tokens], 1)
+        here = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
+        seen = torch.cat([context.present, context.present.new_ones(x.shape[:2])], 1)[:, None, None]
+        x, _ = self.transformer(x, here, seen, context.cache, self.read_time(time_embedding(time)))
+        return self.write_chunk(x[:, -self.tokens :]).reshape(chunk.shape)
+
+
+class Glimpse(nn.Module):
+    """A patch of raw pixels → a token: how the thing lies that the point is on."""
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 24, 4, stride=2, padding=1), nn.SiLU(), nn.Conv2d(24, 32, 3, stride=2, padding=1), nn.SiLU(),
+            nn.Flatten(), nn.Linear(32 * (size // 4) ** 2, width),
+        )  # fmt: skip
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(B, slots, g, g, 3) uint8 → (B, slots, width)."""
+        x = patches.flatten(0, 1).permute(0, 3, 1, 2).to(self.layers[0].weight.dtype) / 127.5 - 1
+        return self.layers(x).unflatten(0, patches.shape[:2])
+
+
+def time_embedding(time: Tensor, size: int = 64, shortest: float = 4e-3, longest: float = 4.0) -> Tensor:
+    """(B,) → (B, size): sines and cosines with periods from `shortest` to `longest`, as in π0."""
+    period = shortest * (longest / shortest) ** torch.linspace(0, 1, size // 2, device=time.device)
+    angle = 2 * math.pi * time[:, None] / period
+    return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+class FlowHead(nn.Module):
+    """Flow matching. clean: the network predicts the clean chunk instead of the velocity, from which the velocity follows:
+    v = (x̂ − x_τ) / (1 − τ). samples: noisy chunks per observation in a training step."""
+
+    def __init__(self, expert: Expert, clean: bool, samples: int, steps: int) -> None:
+        super().__init__()
+        self.expert, self.clean, self.samples, self.steps = expert, clean, samples, steps
+
+    def loss(self, context: Context, actions: Tensor, mask: Tensor, noise: Tensor | None = None, time: Tensor | None = None) -> Tensor:
+        """Masked mean square error: actions and mask (B, H, D). noise (B·samples, H, D) and time (B·samples,) may be given."""
+        context = context.repeat(self.samples)
+        actions, mask = (x.repeat_interleave(self.samples, 0) for x in (actions, mask))
+        if noise is None:
+            noise = torch.randn_like(actions)
+        if time is None:  # t ~ Beta(1.5, 1) by its inverse distribution function, t = U^(1/1.5)
+            time = 0.999 * (1 - torch.rand(len(actions), device=actions.device) ** (1 / 1.5))
+        τ = time[:, None, None]  # noqa: PLC2401
+        noisy = (τ * actions + (1 - τ) * noise) * mask
+        out = self.expert(context, self.expert.look(context), noisy, time)
+        # Both errors are those of one quantity: the velocity's is the clean chunk's divided by 1 − τ.
+        target = actions if self.clean else actions - noise
+        return ((out - target).square() * mask).sum() / mask.sum().clamp(min=1)
+
+    def sample(self, context: Context, noise: Tensor) -> Tensor:
+        """Chunk (B, H, D) from noise of the same shape, by Euler steps."""
+        look, x = self.expert.look(context), noise
+        for i in range(self.steps):
+            now = i / self.steps
+            out = self.expert(context, look, x, x.new_full((len(x),), now))
+            velocity = (out - x) / (1 - now) if self.clean else out
+            x = x + velocity / self.steps
+        return x
+
+
+class RegressionHead(nn.Module):
+    """The mean chunk at once: L1 loss, no noise. `sample` ignores its noise."""
+
+    def __init__(self, expert: Expert) -> None:
+        super().__init__()
+        self.expert = expert
+
+    def loss(self, context: Context, actions: Tensor, mask: Tensor) -> Tensor:
+        """Masked mean absolute error."""
+        return (F.l1_loss(self.sample(context, actions), actions, reduction="none") * mask).sum() / mask.sum().clamp(min=1)
+
+    def sample(self, context: Context, noise: Tensor) -> Tensor:
+        empty = torch.zeros_like(noise)
+        return self.expert(context, self.expert.look(context), empty, empty.new_ones(len(empty)))

@@ -1,0 +1,329 @@
+"""The vision-language-action model: pixels, words and joints in; points, thoughts and actions out.
+
+        ℓ ──► text encoder ──► words, condition
+                                  │ FiLM
+    pictures ──► vision ──► features ──► heat maps ──► points ┐
+                                  │                            │ (detached)
+                        image tokens, state, words             ▼
+                                  └──► trunk ──► keys, values ──► expert ──► chunk of actions
+                                         └──► thought, word by word
+
+Design choices
+--------------
+* **One text ℓ conditions everything at an act**: the thought's subtask if there is one, else the instruction. It drives
+  FiLM, heat maps, trunk and expert, as π(a | o, ℓ̂) in π0.5 (arXiv:2504.16054). A thought is written in a pass of its own,
+  from the pictures and the instruction.
+* **Knowledge insulation** (Driess et al. 2025, arXiv:2505.23705): grounding and language losses train the trunk; the
+  expert attends to detached keys, values and points, so that noisy action gradients cannot make it forget the words.
+  Where a dataset has no label that could train the trunk, `insulate=False` lets the flow's gradient in.
+* **Everything is masked**: cameras that are missing, words that are padding, actions a body does not have, points nobody
+  labelled. One model therefore drives bodies of different sizes, and one batch may hold text, pictures and robot data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pilab.contracts import Embodiment, PolicyError, UnknownNameError
+from pilab.vla.actions import find_space
+from pilab.vla.flow import Context, Expert, FlowHead, RegressionHead
+from pilab.vla.grounding import ROLES, Grounding, GroundingHead, glimpse, grounding_losses
+from pilab.vla.transformer import Cache, Transformer, block_mask
+from pilab.vla.vision import Vision
+
+
+@dataclass(frozen=True)
+class VLAConfig:
+    """The size of a VLA and what it is connected to. `VLAConfig.nano(body)` fits two CPU cores."""
+
+    cameras: tuple[tuple[str, int, int], ...]  # name, height, width, in the order of the body
+    body: str = "duo"
+    action_space: str = "relative_pose"  # see actions.SPACES
+    head: str = "flow"  # flow, or regression: the baseline
+    vocabulary: int = 4096  # pieces of the tokenizer
+    text_length: int = 40  # pieces of ℓ, at most
+    answer_length: int = 24  # pieces of a thought, at most
+    state_slots: int = 32  # proprioception, padded
+    action_slots: int = 16  # numbers per step, padded
+    horizon: int = 16  # steps of a chunk: 1.6 s at 10 Hz
+    steps_per_token: int = 4  # of the chunk: a shorter sequence, the CPU's price
+    width: int = 128
+    heads: int = 4
+    layers: int = 3  # of trunk and expert alike: layer i of the expert reads layer i of the trunk
+    channels: int = 48  # of the features
+    depth: int = 1  # blocks of the vision backbone
+    film: int = 2  # language-conditioned blocks behind it
+    patch: int = 32  # pixels to a side of what one image token sums up
+    image_tokens: bool = True  # False leaves the points as the only way from pixels to actions
+    glimpse: int = 20  # pixels to a side of the patch around a point; 0 for none
+    clean: bool = True  # predict the clean chunk rather than the velocity
+    flow_samples: int = 1  # noisy chunks per observation in training
+    flow_steps: int = 5  # Euler steps of sampling
+
+    @classmethod
+    def nano(cls, body: Embodiment, **changes: object) -> Self:
+        """For a CPU: some 2.5 M parameters."""
+        cameras = tuple((c.name, c.height, c.width) for c in body.cameras)
+        return cls(cameras=cameras, body=body.name, **changes)
+
+    @classmethod
+    def small(cls, body: Embodiment, **changes: object) -> Self:
+        """For a GPU: some 20 M parameters."""
+        size = dict(width=384, heads=6, layers=6, channels=96, depth=2, steps_per_token=1, patch=16)
+        return cls.nano(body, **{**size, **changes})
+
+    def to_json(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, object]) -> Self:
+        """Raises `PolicyError` for settings this version does not know."""
+        try:
+            return cls(**{**values, "cameras": tuple((str(n), int(h), int(w)) for n, h, w in values["cameras"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise PolicyError(f"not the configuration of a VLA of this version: {error}; use the pilab it was made with") from error
+
+    def fake_batch(self, rows: int = 3, seed: int = 0) -> Batch:
+        """A batch of the right shapes with every kind of label, for tests and for measuring speed."""
+        rng = torch.Generator().manual_seed(seed)
+        number = lambda *shape: torch.rand(shape, generator=rng)  # noqa: E731
+        words = lambda length: torch.randint(4, self.vocabulary, (rows, length), generator=rng)  # noqa: E731
+        cameras, roles, g = len(self.cameras), len(ROLES), self.glimpse
+        images = {n: (255 * number(rows, h, w, 3)).to(torch.uint8) for n, h, w in self.cameras}
+        points = torch.cat([number(rows, cameras, roles, 2), (number(rows, cameras, roles, 1) > 0.3).float()], -1)
+        return Batch(
+            text=words(7), text_mask=torch.ones(rows, 7, dtype=torch.bool), state=number(rows, self.state_slots),
+            images=images, camera_mask=torch.ones(rows, cameras, dtype=torch.bool), points=points,
+            labelled=torch.ones(rows, cameras, roles), answer=words(5), answer_mask=torch.ones(rows, 5, dtype=torch.bool),
+            actions=number(rows, self.horizon, self.action_slots),
+            action_mask=torch.ones(rows, self.horizon, self.action_slots),
+            glimpses=(255 * number(rows, cameras, roles, g, g, 3)).to(torch.uint8) if g else None,
+        )  # fmt: skip
+
+
+@dataclass
+class Batch:
+    """What goes in. B rows, C cameras in the order of the config, R roles, H steps, D and S slots. None: nothing of the kind."""
+
+    text: Tensor  # (B, L) pieces of ℓ
+    text_mask: Tensor  # (B, L) bool
+    state: Tensor | None = None  # (B, S) normalised
+    images: dict[str, Tensor] | None = None  # camera → (B, H, W, 3), uint8 or float 0 … 255
+    camera_mask: Tensor | None = None  # (B, C) bool: pictures that are there; None for all
+    points: Tensor | None = None  # (B, C, R, 3): u, v, visible; labels where there are images, else what the expert is told
+    labelled: Tensor | None = None  # (B, C, R) 0 or 1
+    glimpses: Tensor | None = None  # (B, C, R, g, g, 3) uint8, where there are no images to take them from
+    answer: Tensor | None = None  # (B, M) pieces: the thought, from its first piece to the end piece
+    answer_mask: Tensor | None = None  # (B, M) bool
+    actions: Tensor | None = None  # (B, H, D) normalised
+    action_mask: Tensor | None = None  # (B, H, D) 0 or 1
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Everything on another device."""
+        move = lambda x: {k: v.to(device) for k, v in x.items()} if isinstance(x, dict) else x.to(device)  # noqa: E731
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Batch(**{name: None if x is None else move(x) for name, x in values.items()})
+
+
+@dataclass
+class Perception:
+    """What the trunk made of a batch."""
+
+    cache: Cache  # keys and values of the prefix
+    present: Tensor  # (B, T) bool
+    positions: Tensor  # (B, T)
+    grounding: dict[str, Grounding] = field(default_factory=dict)  # by camera; empty without images
+    answer: Tensor | None = None  # (B, M, width): outputs at the pieces of the answer
+
+
+class TextEncoder(nn.Module):
+    """Pieces → a vector each, and one condition for all: attention with learned queries over a bidirectional layer."""
+
+    def __init__(self, vocabulary: int, width: int, heads: int, queries: int = 4) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocabulary, width)
+        nn.init.normal_(self.embed.weight, std=0.05)
+        self.mix = Transformer(width, heads, 1)
+        self.queries = nn.Linear(width, queries, bias=False)
+        self.condition = nn.Sequential(nn.Linear(queries * width, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """text and mask (B, L) → words (B, L, width), condition (B, width)."""
+        positions = torch.arange(text.shape[1], device=text.device).expand_as(text)
+        words, _ = self.mix(self.embed(text), positions, mask[:, None, None])
+        weight = self.queries(words).masked_fill(~mask[..., None], -torch.inf).softmax(1)  # (B, L, queries)
+        return words, self.condition(torch.einsum("blq,bld->bqd", weight, words).flatten(1))
+
+
+class VLA(nn.Module):
+    """See the module's docstring. `loss`, `act` and `think` are the three things it does."""
+
+    def __init__(self, config: VLAConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        self.text = TextEncoder(c.vocabulary, c.width, c.heads)
+        self.vision = Vision(c.channels, c.width, c.width, c.patch, c.depth, c.film)
+        self.grounding = GroundingHead(c.channels)
+        counts = [rows * columns for rows, columns in (self.vision.grid(h, w) for _, h, w in c.cameras)]
+        self.place = nn.ParameterList(nn.Parameter(0.02 * torch.randn(n, c.width)) for n in counts)
+        self.state = nn.Sequential(nn.Linear(c.state_slots, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
+        self.trunk = Transformer(c.width, c.heads, c.layers)
+        self.start = sum(counts) + 1  # position of the first word: behind all image tokens and the state
+        expert = Expert(
+            c.width, c.heads, c.layers, c.state_slots, c.action_slots, c.horizon, c.steps_per_token, len(c.cameras),
+            c.glimpse,
+        )  # fmt: skip
+        if c.head not in HEADS:
+            raise UnknownNameError("action head", c.head, list(HEADS))
+        self.head = HEADS[c.head](expert, c)
+        find_space(c.action_space)  # refuse an unknown one now, not at the first act
+
+    # ------------------------------------------------------------------------------------------------------- perception
+    def perceive(self, batch: Batch) -> Perception:
+        """Run text encoder, vision and trunk; the answer, if any, follows the prefix causally."""
+        words, condition = self.text(batch.text, batch.text_mask)
+        rows, device = len(words), words.device
+        tokens, present, positions, grounding = [words], [batch.text_mask], [self._count(self.start, words)], {}
+        if batch.state is not None:
+            state = self.state(batch.state)[:, None]
+            tokens.append(state), present.append(torch.ones(rows, 1, dtype=torch.bool, device=device))
+            positions.append(self._count(self.start - 1, state))
+        first = 0
+        for i, (name, _, _) in enumerate(self.config.cameras):
+            if batch.images is not None and name in batch.images:
+                there = torch.ones(rows, dtype=torch.bool, device=device) if batch.camera_mask is None else batch.camera_mask[:, i]
+                features, seen = self.vision(pixels(batch.images[name]), condition)
+                grounding[name] = self.grounding(features)
+                if self.config.image_tokens:
+                    tokens.append(seen + self.place[i]), present.append(there[:, None].expand(seen.shape[:2]))
+                    positions.append(self._count(first, seen))
+            first += len(self.place[i])
+        prefix = sum(t.shape[1] for t in tokens)
+        blocks = [torch.zeros(rows, prefix, dtype=torch.long, device=device)]
+        if batch.answer is not None:
+            # The last piece is only ever predicted, never read.
+            told = self.text.embed(batch.answer[:, :-1])
+            tokens.append(told), present.append(batch.answer_mask[:, :-1])
+            positions.append(self._count(self.start + self.config.text_length, told))
+            blocks.append(self._count(1, told))
+        if batch.answer is None and batch.state is None:
+            return Perception([], torch.cat(present, 1), torch.cat(positions, 1), grounding)  # nobody reads the trunk
+        x, here, where, block = (torch.cat(parts, 1) for parts in (tokens, present, positions, blocks))
+        out, cache = self.trunk(x, where, block_mask(block, block, here))
+        cache = [(k[:, :, :prefix], v[:, :, :prefix]) for k, v in cache]
+        answer = out[:, prefix:] if batch.answer is not None else None
+        return Perception(cache, here[:, :prefix], where[:, :prefix], grounding, answer)
+
+    def _count(self, first: int, like: Tensor) -> Tensor:
+        """(B, n): first, first + 1, …"""
+        return torch.arange(first, first + like.shape[1], device=like.device).expand(like.shape[:2])
+
+    def context(self, batch: Batch, seen: Perception, insulate: bool = True) -> Context:
+        """What the expert is conditioned on: points from the heat maps where there are pictures, else those of the batch."""
+        points, glimpses = batch.points, batch.glimpses
+        if seen.grounding:
+            columns, patches = [], []
+            for i, (name, _, _) in enumerate(self.config.cameras):
+                if name not in seen.grounding:
+                    columns.append(batch.text.new_zeros(len(batch.text), len(ROLES), 3, dtype=torch.float32))
+                else:
+                    found = seen.grounding[name]
+                    visible = (found.visible > 0).float()
+                    if batch.camera_mask is not None:
+                        visible = visible * batch.camera_mask[:, i, None]
+                    columns.append(torch.cat([found.points, visible[..., None]], -1))
+                if self.config.glimpse:
+                    patches.append(self._glimpse(batch, name, columns[-1]))
+            points = torch.stack(columns, 1)
+            glimpses = torch.stack(patches, 1) if self.config.glimpse else None
+        assert points is not None and batch.state is not None
+        cache = seen.cache
+        if insulate:
+            points, cache = points.detach(), [(k.detach(), v.detach()) for k, v in cache]
+        return Context(cache, seen.present, batch.state, points, glimpses if self.config.glimpse else None)
+
+    def _glimpse(self, batch: Batch, name: str, points: Tensor) -> Tensor:
+        size = self.config.glimpse
+        if name not in batch.images:
+            return points.new_zeros(*points.shape[:2], size, size, 3)
+        return glimpse(batch.images[name], points[..., :2].detach(), size)
+
+    # ---------------------------------------------------------------------------------------------------------- learning
+    def loss(self, batch: Batch, insulate: bool = True) -> dict[str, Tensor]:
+        """Named, masked mean losses: flow (or regression), heat, points, visible, language; those the batch has labels for."""
+        seen, losses = self.perceive(batch), {}
+        if batch.labelled is not None and seen.grounding:
+            sums: dict[str, list[tuple[Tensor, Tensor]]] = {}
+            for i, (name, _, _) in enumerate(self.config.cameras):
+                if name in seen.grounding:
+                    labels, known = batch.points[:, i], batch.labelled[:, i]
+                    if batch.camera_mask is not None:
+                        known = known * batch.camera_mask[:, i, None]
+                    for term, value in grounding_losses(seen.grounding[name], labels[..., :2], labels[..., 2], known).items():
+                        sums.setdefault(term, []).append(value)
+            for term, parts in sums.items():  # every camera counts alike, however often the thing is in its view
+                losses[term] = sum(total / count.clamp(min=1) for total, count in parts) / len(parts)
+        if batch.answer is not None:
+            logits = seen.answer @ self.text.embed.weight.T
+            each = F.cross_entropy(logits.transpose(1, 2), batch.answer[:, 1:], reduction="none")
+            mask = batch.answer_mask[:, 1:]
+            losses["language"] = (each * mask).sum() / mask.sum().clamp(min=1)
+        if batch.actions is not None:
+            context = self.context(batch, seen, insulate)
+            losses[self.config.head] = self.head.loss(context, batch.actions, batch.action_mask)
+        return losses
+
+    # ------------------------------------------------------------------------------------------------------------ acting
+    @torch.no_grad()
+    def act(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Perception]:
+        """Chunk (B, H, D) in normalised units from noise of that shape, and what was perceived.
+
+        Where the batch labels points (a thought's), they override the heat maps'.
+        """
+        seen = self.perceive(batch)
+        context = self.context(batch, seen)
+        if batch.labelled is not None:
+            told = batch.labelled[..., None] > 0
+            context.points = torch.where(told, batch.points, context.points)
+            if self.config.glimpse:
+                names = [name for name, _, _ in self.config.cameras]
+                context.glimpses = torch.stack([self._glimpse(batch, n, context.points[:, i]) for i, n in enumerate(names)], 1)
+        return self.head.sample(context, noise), seen
+
+    @torch.no_grad()
+    def think(self, batch: Batch, first: int, end: int) -> Tensor:
+        """The thought, greedily, piece by piece: (B, at most answer_length) pieces after `first`, `end` and beyond included."""
+        seen = self.perceive(batch)
+        rows = len(batch.text)
+        piece = batch.text.new_full((rows, 1), first)
+        cache, present, pieces = seen.cache, seen.present, []
+        done = torch.zeros(rows, dtype=torch.bool, device=piece.device)
+        for i in range(self.config.answer_length):
+            x = self.text.embed(piece)
+            present = torch.cat([present, present.new_ones(rows, 1)], 1)
+            where = self._count(self.start + self.config.text_length + i, x)
+            out, own = self.trunk(x, where, present[:, None, None], cache)
+            cache = [tuple(torch.cat(pair, 2) for pair in zip(old, new, strict=True)) for old, new in zip(cache, own, strict=True)]
+            piece = (out @ self.text.embed.weight.T).argmax(-1)
+            pieces.append(piece.masked_fill(done[:, None], end))
+            done |= piece[:, 0] == end
+            if done.all():
+                break
+        return torch.cat(pieces, 1)
+
+
+HEADS = {
+    "flow": lambda expert, c: FlowHead(expert, c.clean, c.flow_samples, c.flow_steps),
+    "regression": lambda expert, c: RegressionHead(expert),
+}
+
+
+def pixels(images: Tensor) -> Tensor:
+    """(B, H, W, 3) of 0 … 255 → (B, 3, H, W) of −1 … 1."""
+    return images.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1

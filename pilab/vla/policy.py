@@ -1,0 +1,150 @@
+"""A VLA as a `Policy`: numpy observations in, thoughts and chunks of joint targets out.
+
+Design choices
+--------------
+* `act` reads ℓ = the thought's subtask, else the instruction; `think` reads the instruction. No other text reaches either.
+* Points in a thought override the heat maps': a person who drags a point moves the hand.
+* Words never seen in training are accepted and **flagged** in the thought (`memory["unseen"]`), never dropped in silence.
+* What is missing or not finite is refused with a reason; the Executor never sees a chunk made from NaN.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pilab.contracts import NOISE, STATE, TASK, Embodiment, Observation, Policy, PolicyError, Thought, UnknownNameError, image_key
+from pilab.vla.actions import find_space, proprioception
+from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.grounding import ROLES
+from pilab.vla.model import Batch
+from pilab.world.scenes import find_body
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What the policy perceives for one observation: where it believes the named things to be."""
+
+    points: dict[str, dict[str, tuple[float, float]]]  # camera → role → (u, v); roles out of sight are left out
+    heat: dict[str, np.ndarray]  # camera → (R, h, w) probabilities
+
+
+class VLAPolicy(Policy):
+    """Drives a robot with a checkpoint. Pure: all state is the Executor's."""
+
+    def __init__(self, checkpoint: Checkpoint | str | Path, body: Embodiment | None = None) -> None:
+        """Raises `PolicyError` when the checkpoint was made for another body."""
+        self.checkpoint = c = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
+        self.config, self.model = c.model.config, c.model.eval()
+        self.body = body or find_body(self.config.body)
+        if self.body.name != self.config.body:
+            raise PolicyError(f"the checkpoint drives the body {self.config.body!r}, not {self.body.name!r}; train one for it")
+        self.space = find_space(self.config.action_space)
+        self.size = self.space.size(self.body)
+        self.cameras = tuple(name for name, _, _ in self.config.cameras)
+        self.noise_shape = (self.config.horizon, self.size)
+        self.think_interval = c.driving.think_interval
+        self.replan_interval = c.driving.replan_interval
+
+    # ------------------------------------------------------------------------------------------------------- the contract
+    def think(self, observation: Observation, previous: Sequence[Thought]) -> list[Thought]:
+        """The subtask, in words. Raises `PolicyError` for an observation that cannot be used."""
+        unseen = [self.unseen(task) for task in observation[TASK]]
+        memories = [{"unseen": words} if words else {} for words in unseen]
+        if not self.checkpoint.driving.thinks:
+            return [Thought(memory=m) for m in memories]
+        tokenizer = self.checkpoint.tokenizer
+        pieces = self.model.think(self._batch(observation, observation[TASK]), tokenizer.piece("<subtask>"), tokenizer.eos)
+        texts = [tokenizer.decode([int(p) for p in row[: _length(row, tokenizer.eos)]]) for row in pieces]
+        return [Thought(subtask=t or None, chain=(t,) if t else (), memory=m) for t, m in zip(texts, memories, strict=True)]
+
+    def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
+        """(B, H, A) joint targets."""
+        batch = self._batch(observation, self._texts(observation, thought))
+        if any(t.points for t in thought):
+            batch.points, batch.labelled = self._told(thought)
+        noise = np.zeros((len(thought), self.config.horizon, self.config.action_slots), np.float32)
+        noise[..., : self.size] = observation[NOISE]
+        chunk, _ = self.model.act(batch, torch.from_numpy(noise))
+        inside = self.checkpoint.normaliser.denormalise(chunk[..., : self.size].numpy().astype(float))
+        return self.space.decode(self.body, np.asarray(observation[STATE], float), inside).astype(np.float32)
+
+    # -------------------------------------------------------------------------------------------------------- for people
+    def unseen(self, text: str) -> list[str]:
+        """The words of `text` that training never showed."""
+        return self.checkpoint.tokenizer.unseen(text, self.checkpoint.words)
+
+    @torch.no_grad()
+    def look(self, observation: Observation, thought: Sequence[Thought]) -> list[Look]:
+        """Where the policy sees what ℓ names, for a batch of observations: what the figures draw."""
+        seen = self.model.perceive(self._batch(observation, self._texts(observation, thought)))
+        looks = []
+        for i in range(len(thought)):
+            points = {
+                camera: {
+                    role: tuple(g.points[i, r].tolist()) for r, role in enumerate(ROLES) if g.visible[i, r] > 0
+                }
+                for camera, g in seen.grounding.items()
+            }
+            looks.append(Look(points, {camera: g.heat[i].numpy() for camera, g in seen.grounding.items()}))
+        return looks
+
+    # -------------------------------------------------------------------------------------------------------------- parts
+    def _texts(self, observation: Observation, thought: Sequence[Thought]) -> list[str]:
+        """ℓ for each row."""
+        return [t.subtask or task for t, task in zip(thought, observation[TASK], strict=True)]
+
+    def _batch(self, observation: Observation, texts: Sequence[str]) -> Batch:
+        state = np.asarray(observation[STATE], np.float64)
+        if state.shape != (len(texts), self.body.size) or not np.isfinite(state).all():
+            raise PolicyError(f"{STATE} is {state!r}; expected {(len(texts), self.body.size)} finite numbers: check the joints' sensors")
+        images = {}
+        for name, height, width in self.config.cameras:
+            image = observation.get(image_key(name))
+            if image is None:
+                raise PolicyError(f"no picture from camera {name!r}; the policy needs {', '.join(self.cameras)}: connect it, or train without it")
+            image = np.asarray(image)
+            if image.shape != (len(texts), height, width, 3) or image.dtype != np.uint8:
+                raise PolicyError(f"camera {name!r} gave {image.dtype} {image.shape}; expected uint8 {(len(texts), height, width, 3)}: resize it")
+            images[name] = torch.from_numpy(image)
+        ids, mask = self.checkpoint.tokenizer.batch(list(texts), self.config.text_length)
+        inside = np.zeros((len(texts), self.config.state_slots), np.float32)
+        felt = self.checkpoint.normaliser.state(proprioception(self.body, state))
+        inside[:, : felt.shape[1]] = felt
+        return Batch(torch.from_numpy(ids), torch.from_numpy(mask), state=torch.from_numpy(inside), images=images)
+
+    def _told(self, thought: Sequence[Thought]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The points of the thoughts (B, C, R, 3), and which there are (B, C, R)."""
+        points = torch.zeros(len(thought), len(self.cameras), len(ROLES), 3)
+        told = torch.zeros(points.shape[:3])
+        for i, one in enumerate(thought):
+            for camera, roles in one.points.items():
+                for role, place in dict(roles).items():
+                    c, r = _index(camera, self.cameras, "camera"), _index(role, ROLES, "role of a point")
+                    points[i, c, r], told[i, c, r] = _point(place), 1
+        return points, told
+
+
+def _index(name: str, valid: Sequence[str], what: str) -> int:
+    if name not in valid:
+        raise UnknownNameError(what, name, valid)
+    return list(valid).index(name)
+
+
+def _point(place: Sequence[float]) -> torch.Tensor:
+    """(u, v) → (u, v, visible)."""
+    u, v = place
+    if not (0 <= u <= 1 and 0 <= v <= 1):
+        raise PolicyError(f"point {tuple(place)}; expected (u, v) in 0 … 1 of the picture, u to the right, v downwards")
+    return torch.tensor([u, v, 1.0])
+
+
+def _length(row: torch.Tensor, end: int) -> int:
+    """Pieces before the first `end`."""
+    found = (row == end).nonzero()
+    return int(found[0]) if len(found) else len(row)
+

@@ -1,0 +1,114 @@
+"""The transformer that both experts share: rotary positions, RMSNorm, SwiGLU, one attention mask made of blocks.
+
+Design choices
+--------------
+* **Block attention** (π0, arXiv:2410.24164, §IV): every token carries a block number and attends to tokens of its own and of
+  earlier blocks. Pictures, state and words form block 0; the words of a thought are one block each, hence causal.
+* **Keys and values are handed out**, so that a thought can be continued word by word, and so that the action expert can
+  attend to what the trunk made of the scene without being able to change it.
+* **adaRMS** (π0.5, arXiv:2504.16054): the flow's time enters every layer of the expert as scale, shift and gate of the
+  norm. All three start at zero, so that an untrained expert is the identity.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Cache = list[tuple[Tensor, Tensor]]  # of each layer: keys and values (B, heads, T, d / heads)
+
+
+def block_mask(query: Tensor, key: Tensor, present: Tensor) -> Tensor:
+    """Who attends to whom: query blocks (B, Q), key blocks (B, K), keys present (B, K) → (B, 1, Q, K), True = attend."""
+    return ((key[:, None] <= query[:, :, None]) & present[:, None])[:, None]
+
+
+def rotate(x: Tensor, positions: Tensor, base: float = 1000.0) -> Tensor:
+    """Rotary position embedding (Su et al. 2021, arXiv:2104.09864): x (B, heads, T, D), positions (B, T) → x turned."""
+    half = x.shape[-1] // 2
+    frequency = base ** (-torch.arange(half, device=x.device, dtype=x.dtype) / half)
+    angle = positions[:, None, :, None].to(x.dtype) * frequency
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1)
+
+
+class AdaRMSNorm(nn.Module):
+    """RMSNorm whose scale and shift, and the gate of the branch behind it, are functions of a condition (B, d)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 3 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        scale, shift, gate = self.modulation(condition)[:, None].chunk(3, -1)
+        return self.norm(x) * (1 + scale) + shift, gate
+
+
+class Block(nn.Module):
+    """Attention and SwiGLU (Shazeer 2020, arXiv:2002.05202), each behind a norm and added to its input.
+
+    conditioned: norms are adaRMS and `forward` needs the condition.
+    """
+
+    def __init__(self, width: int, heads: int, conditioned: bool = False) -> None:
+        super().__init__()
+        self.heads, self.conditioned = heads, conditioned
+        hidden = int(8 * width / 3 / 16) * 16  # as many multiplications as an MLP four times as wide
+        norm = (lambda: AdaRMSNorm(width)) if conditioned else (lambda: nn.RMSNorm(width, eps=1e-6))
+        self.before_attention, self.before_mlp = norm(), norm()
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.up, self.down = nn.Linear(width, 2 * hidden, bias=False), nn.Linear(hidden, width, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        context: tuple[Tensor, Tensor] | None = None,
+        condition: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """x (B, T, d), positions (B, T), mask (B, 1, T, C + T), context: C keys and values to attend to besides.
+
+        Returns the new x and this layer's own keys and values.
+        """
+        h, gate = self._norm(self.before_attention, x, condition)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in self.qkv(h).chunk(3, -1))
+        q, k = rotate(q, positions), rotate(k, positions)
+        keys, values = (k, v) if context is None else (torch.cat([c, t], 2) for c, t in zip(context, (k, v), strict=True))
+        h = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask).transpose(1, 2).flatten(2)
+        x = x + gate * self.out(h)
+        h, gate = self._norm(self.before_mlp, x, condition)
+        up, through = self.up(h).chunk(2, -1)
+        return x + gate * self.down(F.silu(up) * through), (k, v)
+
+    def _norm(self, norm: nn.Module, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | float]:
+        return norm(x, condition) if self.conditioned else (norm(x), 1.0)
+
+
+class Transformer(nn.Module):
+    """A stack of blocks and a last norm."""
+
+    def __init__(self, width: int, heads: int, layers: int, conditioned: bool = False) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width, heads, conditioned) for _ in range(layers))
+        self.norm = nn.RMSNorm(width, eps=1e-6)
+
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        context: Cache | None = None,
+        condition: Tensor | None = None,
+    ) -> tuple[Tensor, Cache]:
+        """Arguments as for `Block`, the context with one entry for each layer. Returns (B, T, d) and the new cache."""
+        cache: Cache = []
+        for i, block in enumerate(self.blocks):
+            x, own = block(x, positions, mask, None if context is None else context[i], condition)
+            cache.append(own)
+        return self.norm(x), cache

@@ -1,0 +1,65 @@
+"""From pixels to features that know what was asked.
+
+Design choices
+--------------
+* The **stem and first stage are timm's** ResNet parts (He et al. 2016, arXiv:1512.03385) at stride 4, where an object of
+  14 pixels still covers a dozen cells. Group norm instead of batch norm: nothing depends on the rest of a batch.
+* **Language acts on vision** through FiLM (Perez et al. 2018, arXiv:1709.07871): two residual 3 × 3 convolutions whose
+  channels the words scale and shift. The heat maps are read from what comes out.
+* **One set of weights for all cameras**, whatever their resolution; a camera that is missing is masked later on.
+* The transformer receives a few **image tokens** per camera: mean features of squares of `patch` pixels.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from timm.layers import ConvNormAct, GroupNorm
+from timm.models.resnet import BasicBlock, downsample_conv
+from torch import Tensor, nn
+
+STRIDE = 4
+
+
+class FiLMBlock(nn.Module):
+    """x + ReLU((1 + a) · GroupNorm(conv(x)) + b), with a and b linear in the condition."""
+
+    def __init__(self, channels: int, condition: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.GroupNorm(4, channels)
+        self.modulation = nn.Linear(condition, 2 * channels)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, 1)
+        return x + F.relu(torch.addcmul(shift, self.norm(self.conv(x)), 1 + scale))
+
+
+class Vision(nn.Module):
+    """Pictures and a condition → language-conditioned features at stride 4, and a few tokens."""
+
+    def __init__(self, channels: int, condition: int, width: int, patch: int, blocks: int, film: int) -> None:
+        """channels of the features, size of the condition, width of the tokens, pixels per token side, blocks of the stage,
+        language-conditioned blocks."""
+        super().__init__()
+        self.patch = patch
+        norm, thin = partial(GroupNorm, num_groups=4), channels // 3
+        first = BasicBlock(thin, channels, 2, downsample_conv(thin, channels, 1, 2, norm_layer=norm), norm_layer=norm)
+        more = [BasicBlock(channels, channels, norm_layer=norm) for _ in range(blocks - 1)]
+        self.backbone = nn.Sequential(ConvNormAct(3, thin, 3, stride=2, norm_layer=norm), first, *more)
+        self.film = nn.ModuleList(FiLMBlock(channels, condition) for _ in range(film))
+        self.project = nn.Linear(channels, width)
+
+    def forward(self, images: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """images (B, 3, H, W) in −1 … 1, condition (B, c) → features (B, C, H/4, W/4), tokens (B, n, width)."""
+        x = self.backbone(images)
+        for block in self.film:
+            x = block(x, condition)
+        pooled = F.adaptive_avg_pool2d(x, self.grid(*images.shape[2:]))
+        return x, self.project(pooled.flatten(2).transpose(1, 2))
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tokens for a picture."""
+        return max(1, round(height / self.patch)), max(1, round(width / self.patch))
