@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "pilab: interrupted; `collect` goes on where it stopped when the same command is given again",
+            "pilab: interrupted; `collect` and `train` go on where they stopped when the same command is given again",
             file=sys.stderr,
         )
         return 130
@@ -110,6 +110,29 @@ def dataset_card(options: argparse.Namespace) -> None:
     from pilab.data.cards import write_card
 
     print(write_card(options.folder))
+
+
+def train(options: argparse.Namespace) -> None:
+    """A recipe, on datasets given or collected."""
+    from pilab.robots.collection import Recipe as Collection
+    from pilab.robots.collection import collect as run
+    from pilab.training.recipes import find_recipe
+    from pilab.training.train import train as learn
+    from pilab.world.scenes import find_body
+
+    recipe, out = find_recipe(options.recipe, Scale(options.scale)), Path(options.out)
+    data = options.data
+    if not data:
+        data = [out / "demonstrations"]
+        run(Collection(recipe.tasks, body=options.body), recipe.episodes, data[0], progress=not options.json)
+    done = learn(
+        recipe, data, out, body=find_body(options.body), seed=options.seed, threads=options.threads,
+        progress=not options.json,
+    )  # fmt: skip
+    if options.json:
+        print(json.dumps({"checkpoint": str(out), "hash": done.hash, **done.origin}))
+    else:
+        print(f"checkpoint {done.hash} in {out}\nNext: pilab evaluate {out} --suite all --seed 500000")
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -271,6 +294,14 @@ def parser() -> argparse.ArgumentParser:
         if function is dataset_info:
             machine(p)
 
+    p = verb(verbs, "train", train, "train a VLA", "pilab train laptop --data runs/demos --out runs/vla")
+    p.add_argument("recipe", help="laptop, or MODULE:FUNCTION for one of your own")
+    p.add_argument("--data", nargs="+", metavar="DIR", help="LeRobot datasets; collects the recipe's own if not given")
+    p.add_argument("--out", required=True, help="folder of the checkpoint; goes on with a run that was interrupted")
+    p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
+    p.add_argument("--threads", type=positive, help="of the network; all cores if not given")
+    scaled(p), machine(p)
+
     p = verb(
         verbs,
         "evaluate",
@@ -278,7 +309,7 @@ def parser() -> argparse.ArgumentParser:
         "measure a policy in simulation",
         "pilab evaluate demonstrator --suite all --episodes 40",
     )
-    p.add_argument("policy", help="demonstrator, random, hold or MODULE:OBJECT")
+    p.add_argument("policy", help="default, the folder of a checkpoint, demonstrator, random, hold or MODULE:OBJECT")
     p.add_argument("--suite", default="all", help="all (put, push, open, close), a verb or MODULE:TASK")
     p.add_argument(
         "--episodes", type=positive, default=40, help="N: scenes are the seeds S … S+N−1, dealt to the verbs in turn"

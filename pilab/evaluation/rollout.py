@@ -6,46 +6,50 @@ dealt to the verbs of the suite in turn, so that arms and controls run on the ve
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from pilab.contracts import Policy, PolicyError, Row, Scene, SceneError, UnknownNameError, load, names_in
+from pilab.contracts import Embodiment, Policy, PolicyError, Row, Scene, SceneError, UnknownNameError, load, names_in
 from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
 from pilab.evaluation.statistics import wilson
 from pilab.robots.executor import Executor
 from pilab.robots.policies import Hold, Random, Replay
 from pilab.robots.simulated import Outcome, Reel, Trial, simulate
+from pilab.vla.policy import VLAPolicy
 from pilab.world.demonstrators import CoverageNoise, Demonstrator
 from pilab.world.scenes import REPORTED, find_body, sample_scene
 
 ALL = ("put", "push", "open", "close")  # the suite "all"; stack and handover by name
 METRICS = ("reached", "grasped_any", "grasped_right", "placed_right", "wrong_moved", "followed")
-POLICIES = ("demonstrator", "random", "hold")
+POLICIES = ("default", "demonstrator", "random", "hold")
+DEFAULT = Path(__file__).parents[2] / "data_samples" / "default"  # the shipped checkpoint, in a checkout
 
 
-def make_policy(name: str, size: int) -> Policy:
-    """A policy by name: `demonstrator`, `random`, `hold`, or the reader's own `MODULE:OBJECT` (a policy or its class).
-
-    size: number of actions of the body.
+def make_policy(name: str, body: Embodiment) -> Policy:
+    """A policy by name: `demonstrator`, `random`, `hold`, `default` (the shipped checkpoint), the folder of a checkpoint, or
+    the reader's own `MODULE:OBJECT` (a policy or its class).
     """
-    if name == "demonstrator":
-        return Demonstrator()
-    if name == "random":
-        return Random(size)
-    if name == "hold":
-        return Hold()
+    simple = {"demonstrator": Demonstrator, "random": lambda: Random(body.size), "hold": Hold}
+    if name in simple:
+        return simple[name]()
+    folder = DEFAULT if name == "default" else Path(name)
+    if name == "default" or folder.is_dir():
+        return VLAPolicy(folder, body)
     if ":" not in name:
-        hint = "or MODULE:OBJECT for one of your own. Learned policies (checkpoints) come with the VLA, not here yet"
-        raise UnknownNameError("policy", name, POLICIES, hint)
+        raise UnknownNameError(
+            "policy", name, POLICIES, "or the folder of a checkpoint, or MODULE:OBJECT for one of your own"
+        )
     found = load(name, "policy", POLICIES)
     policy = found() if isinstance(found, type) else found
     if not callable(getattr(policy, "act", None)):
@@ -83,6 +87,7 @@ def evaluate(
     arm: str | None = None,
     scenes: Iterable[Scene] | None = None,
     on_episode: Callable[[Outcome, Reel], None] | None = None,
+    replan_interval: int | None = None,
     batch: int = 8,
     threads: int | None = None,
     progress: bool = True,
@@ -90,15 +95,15 @@ def evaluate(
     """Run a policy on a suite (or on given scenes) and return one row per episode, in the order of the scenes.
 
     arm: the name under which the rows stand; it also seeds the policy's noise. on_episode: called with every outcome and
-    what a film of it needs. Raises `UnknownNameError`, or `PolicyError`
-    where a control makes no sense for the policy.
+    what a film of it needs. replan_interval: steps executed of each chunk, if not as the policy says. Raises
+    `UnknownNameError`, or `PolicyError` where a control makes no sense for the policy.
     """
     if control not in CONTROLS:
         raise UnknownNameError("control", control, list(CONTROLS))
     embodiment = find_body(body)
-    name = arm or (policy if isinstance(policy, str) else type(policy).__name__)
+    name = arm or (Path(policy).name if isinstance(policy, str) else type(policy).__name__)
     if isinstance(policy, str):
-        policy = make_policy(policy, embodiment.size)
+        policy = make_policy(policy, embodiment)
     if control == "black" and getattr(policy, "privileged", False):
         raise PolicyError(
             f"control 'black' says nothing about {name!r}: it is privileged and reads the simulator's truth, not the cameras. "
@@ -116,7 +121,7 @@ def evaluate(
     threads = threads or min(os.cpu_count() or 1, batch)
     if control == "replay":
         policy, name = Replay(record(asked, batch=batch, threads=threads)), "replayed demonstrator"
-    executor = Executor(policy, embodiment, arm=name)
+    executor = Executor(policy, embodiment, replan_interval=replan_interval, arm=name)
     reels = {s.hash: Reel() for s in asked} if on_episode else {}
     trials = (
         CONTROLS[control](
@@ -136,7 +141,8 @@ def evaluate(
     with bar:
         for outcome in simulate(executor, trials, batch=batch, threads=threads):
             key = outcome.trial.scene.hash
-            rows[order[key]] = make_row(outcome, name, suite, control, executor.privileged, origin)
+            row = make_row(outcome, name, suite, control, executor.privileged, origin)
+            rows[order[key]] = dataclasses.replace(row, checkpoint=getattr(policy, "fingerprint", ""))
             if on_episode:
                 on_episode(outcome, reels.pop(key))
             bar.update()

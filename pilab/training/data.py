@@ -67,7 +67,9 @@ class Demonstrations:
         self.last = np.repeat(stops - 1, lengths)  # the last frame of each frame's episode
         self.said = [text for d in datasets for text in (d.tasks[int(t)] for t in d.columns["task_index"][stops_of(d)])]
         self.subtask = np.concatenate([d.columns[SUBTASK] for d in datasets]) if self.labels["subtasks"] else None
-        self.scenes = [Scene.from_json(row["scene"]) for d in datasets for row in d.episodes] if self.labels["scenes"] else []
+        self.scenes = (
+            [Scene.from_json(row["scene"]) for d in datasets for row in d.episodes] if self.labels["scenes"] else []
+        )
         held = np.arange(len(lengths)) % held_out == held_out - 1
         frames = np.arange(len(self.state))
         self.training, self.validation = frames[~held[self.episode]], frames[held[self.episode]]
@@ -123,7 +125,9 @@ class Demonstrations:
         for row, (frame, text) in enumerate(zip(frames, texts, strict=True)):
             scene = self.scenes[self.episode[frame]]
             names = [p.name for p in scene.parts]
-            for role, (part, said) in enumerate(zip((scene.goal.object, scene.goal.place), named(text, scene), strict=True)):
+            for role, (part, said) in enumerate(
+                zip((scene.goal.object, scene.goal.place), named(text, scene), strict=True)
+            ):
                 if said:
                     out[row, :, role] = columns[row, :, names.index(part)]
         return out, np.ones(out.shape[:3], np.float32)
@@ -188,7 +192,9 @@ class Mixture(torch.utils.data.IterableDataset):
     def held_out(self, rows: int = 256) -> list[Batch]:
         """The same frames of the validation episodes every time."""
         rng = np.random.default_rng([self.seed, 2**31])
-        return [self.demonstrated(part, rng) for part in np.array_split(rng.choice(self.demonstrations.validation, rows), 4)]
+        return [
+            self.demonstrated(part, rng) for part in np.array_split(rng.choice(self.demonstrations.validation, rows), 4)
+        ]
 
     # -------------------------------------------------------------------------------------------------- three kinds of rows
     def demonstrated(self, frames: np.ndarray, rng: np.random.Generator) -> Batch:
@@ -199,7 +205,9 @@ class Mixture(torch.utils.data.IterableDataset):
         if d.labels["points"] and d.labels["scenes"]:
             batch.points, batch.labelled = map(torch.from_numpy, d.points(frames, texts))
         if d.labels["subtasks"]:
-            batch.answer, batch.answer_mask = self._answers([str(d.subtask[f]) if w else "" for f, w in zip(frames, whole, strict=True)])
+            batch.answer, batch.answer_mask = self._answers(
+                [str(d.subtask[f]) if w else "" for f, w in zip(frames, whole, strict=True)]
+            )
             batch.answer_mask &= torch.from_numpy(whole)[:, None]
         return batch
 
@@ -249,7 +257,12 @@ class Mixture(torch.utils.data.IterableDataset):
         return Batch(text, mask, state=state, actions=torch.from_numpy(actions), action_mask=torch.from_numpy(present))
 
     def _state(self, state: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(pad(self.normaliser.state(proprioception(self.demonstrations.body, state.astype(float))), self.config.state_slots))
+        return torch.from_numpy(
+            pad(
+                self.normaliser.state(proprioception(self.demonstrations.body, state.astype(float))),
+                self.config.state_slots,
+            )
+        )
 
     def _words(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Pieces and mask, as long as the longest of them."""

@@ -50,12 +50,16 @@ class Learner(pl.LightningModule):
         optimiser = torch.optim.AdamW(groups, r.learning_rate, betas=r.betas)
 
         def rate(step: int) -> float:
-            return min(1.0, (step + 1) / r.warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, step / r.steps))))
+            return min(1.0, (step + 1) / r.warm_up) * (
+                0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, step / r.steps)))
+            )
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def transfer_batch_to_device(self, batch: Batch | list[Batch], device: torch.device, index: int) -> Batch | list[Batch]:
+    def transfer_batch_to_device(
+        self, batch: Batch | list[Batch], device: torch.device, index: int
+    ) -> Batch | list[Batch]:
         return [b.to(device) for b in batch] if isinstance(batch, list) else batch.to(device)
 
 

@@ -45,7 +45,9 @@ def named(text: str, scene: Scene) -> np.ndarray:
 
 
 def _named(text: str, thing: str, place: str | None, table: str, scene: Scene) -> np.ndarray:
-    said = [any(re.search(rf"\b{re.escape(name)}\b", text) for name in names(part, table, scene)) for part in (thing, place)]
+    said = [
+        any(re.search(rf"\b{re.escape(name)}\b", text) for name in names(part, table, scene)) for part in (thing, place)
+    ]
     assert len(said) == len(ROLES)
     return np.array(said, np.float32)
 

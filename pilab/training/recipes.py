@@ -17,8 +17,19 @@ from pilab.training.data import Rows
 class Recipe:
     """Everything a training is a function of, beside its data and its seed."""
 
+    tasks: tuple[str, ...] = (
+        "put",
+        "push",
+        "put",
+        "open",
+        "put",
+        "push",
+        "put",
+        "close",
+    )  # in turn; fine motion more often
+    episodes: int = 2400  # demonstrations to collect, where no data is given
     steps: int = 4000
-    rows: Rows = Rows()
+    rows: Rows = field(default_factory=Rows)
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
@@ -26,7 +37,14 @@ class Recipe:
     insulate: bool = True  # the flow's gradient stays out of the trunk, if something else trains it
     weights: Mapping[str, float] = field(
         # A point that is off by one picture width costs 3; the others are of the size of the flow's loss at the start.
-        default_factory=lambda: {"flow": 1.0, "regression": 1.0, "heat": 0.3, "points": 3.0, "visible": 0.3, "language": 0.1}
+        default_factory=lambda: {
+            "flow": 1.0,
+            "regression": 1.0,
+            "heat": 0.3,
+            "points": 3.0,
+            "visible": 0.3,
+            "language": 0.1,
+        }
     )
     learning_rate: float = 1.5e-3  # small models bear, and need, more than large ones
     weight_decay: float = 1e-3
@@ -46,8 +64,8 @@ def laptop(scale: Scale) -> Recipe:
     """The robot that listens: four verbs, two CPU cores, about an hour."""
     if scale is Scale.SMOKE:
         return Recipe(
-            steps=4, rows=Rows(4, 4, 8), pointing_scenes=8, validate_every=2, success_episodes=0, warm_up=2,
-            model=dict(width=32, heads=2, layers=1, channels=24),
+            episodes=8, steps=4, rows=Rows(4, 4, 8), pointing_scenes=8, validate_every=2, success_episodes=0, warm_up=2,
+            model={"width": 32, "heads": 2, "layers": 1, "channels": 24},
         )  # fmt: skip
     if scale is Scale.GPU:
         return Recipe(

@@ -40,7 +40,9 @@ def train(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    plan = json.loads(json.dumps({"recipe": asdict(recipe), "data": [str(d) for d in data], "body": body.name, "seed": seed}))
+    plan = json.loads(
+        json.dumps({"recipe": asdict(recipe), "data": [str(d) for d in data], "body": body.name, "seed": seed})
+    )
     _claim(out / "plan.json", plan)
     torch.set_num_threads(threads or os.cpu_count() or 1)
     torch.set_flush_denormal(True)
@@ -53,11 +55,19 @@ def train(
     normaliser = demonstrations.normaliser(recipe.per_step_statistics)
     tokenizer = Tokenizer.default()
     mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed)
-    insulate = recipe.insulate and (demonstrations.labels["points"] or demonstrations.labels["subtasks"] or scenes is not None)
+    insulate = recipe.insulate and (
+        demonstrations.labels["points"] or demonstrations.labels["subtasks"] or scenes is not None
+    )
     model = VLA(config).to(memory_format=torch.channels_last)
     learner = Learner(model, recipe, insulate, seed)
     clock = Clock()
-    origin = {**plan, **provenance(), "insulated": insulate, "labels": demonstrations.labels, "parameters": sum(p.numel() for p in model.parameters())}
+    origin = {
+        **plan,
+        **provenance(),
+        "insulated": insulate,
+        "labels": demonstrations.labels,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
     words = vocabulary(demonstrations.scenes, demonstrations.said)
 
     def checkpoint() -> Checkpoint:
@@ -65,7 +75,15 @@ def train(
 
     def measure():
         was = model.training
-        rows = evaluate(VLAPolicy(checkpoint(), body), recipe.success_suite, recipe.success_episodes, VALIDATION.start, body=body.name, arm="vla", progress=False)
+        rows = evaluate(
+            VLAPolicy(checkpoint(), body),
+            recipe.success_suite,
+            recipe.success_episodes,
+            VALIDATION.start,
+            body=body.name,
+            arm="vla",
+            progress=False,
+        )
         model.train(was)
         return rows
 
@@ -100,5 +118,7 @@ def _claim(path: Path, plan: dict[str, object]) -> None:
         known = json.loads(path.read_text(encoding="utf-8"))
         if known != plan:
             changed = [k for k in plan if known.get(k) != plan[k]]
-            raise DatasetError(f"{path.parent} holds another training ({', '.join(changed)} differ); use another folder, or delete it")
+            raise DatasetError(
+                f"{path.parent} holds another training ({', '.join(changed)} differ); use another folder, or delete it"
+            )
     path.write_text(json.dumps(plan, indent=1), encoding="utf-8")

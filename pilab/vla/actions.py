@@ -86,7 +86,9 @@ class RelativePose:
         for i, arm in enumerate(body.arms):
             part, x = body.slice(arm.name), inside[..., 7 * i : 7 * i + 7]
             joints = state[..., part][..., :-1]
-            tip, rotation = (t[..., None, :] if t.ndim == joints.ndim else t[..., None, :, :] for t in chain(arm).forward(joints)[:2])
+            tip, rotation = (
+                t[..., None, :] if t.ndim == joints.ndim else t[..., None, :, :] for t in chain(arm).forward(joints)[:2]
+            )
             target = rotation_matrix(x[..., 3:6]) @ rotation
             start = np.broadcast_to(joints[..., None, :], (*x.shape[:-1], joints.shape[-1]))
             found, _ = chain(arm).inverse(tip + x[..., :3], target, start, iterations=8, tolerance=0.0)
@@ -117,7 +119,8 @@ def is_gripper(body: Embodiment) -> np.ndarray:
 
 def proprioception(body: Embodiment, state: np.ndarray) -> np.ndarray:
     """What the model is told about itself: state (…, A) → joints and grippers, then of each arm where the tip is (3, m), where
-    it points (3) and along what its fingers close (3): (…, A + 9 · arms)."""
+    it points (3) and along what its fingers close (3): (…, A + 9 · arms).
+    """
     columns = [state]
     for arm in body.arms:
         tip, rotation, _, _ = chain(arm).forward(state[..., body.slice(arm.name)][..., :-1])
@@ -148,9 +151,7 @@ class Normaliser:
         shape = actions.shape[1:]
         mean = np.broadcast_to(actions.mean(axes), shape)
         std = np.maximum(np.broadcast_to(actions.std(axes), shape), floor)
-        return cls(
-            *(x.astype(np.float32) for x in (states.mean(0), np.maximum(states.std(0), 0.01), mean, std))
-        )
+        return cls(*(x.astype(np.float32) for x in (states.mean(0), np.maximum(states.std(0), 0.01), mean, std)))
 
     def state(self, x: np.ndarray) -> np.ndarray:
         return ((x - self.state_mean) / self.state_std).astype(np.float32).clip(-5, 5)
@@ -169,5 +170,7 @@ class Normaliser:
         """Raises `PolicyError` where a statistic is missing or not finite."""
         for name in cls.__dataclass_fields__:
             if name not in arrays or not np.isfinite(arrays[name]).all():
-                raise PolicyError(f"statistics {name!r} missing or not finite; the checkpoint is damaged: copy it again")
+                raise PolicyError(
+                    f"statistics {name!r} missing or not finite; the checkpoint is damaged: copy it again"
+                )
         return cls(**{name: np.asarray(arrays[name], np.float32) for name in cls.__dataclass_fields__})

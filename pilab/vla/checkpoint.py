@@ -66,7 +66,10 @@ class Checkpoint:
         data = save_tensors(weights)
         self.hash = _digest(data)
         _write(folder / WEIGHTS, data)
-        _write(folder / STATISTICS, save_arrays({k: np.ascontiguousarray(v) for k, v in self.normaliser.to_arrays().items()}))
+        _write(
+            folder / STATISTICS,
+            save_arrays({k: np.ascontiguousarray(v) for k, v in self.normaliser.to_arrays().items()}),
+        )
         _write(folder / TOKENIZER, self.tokenizer.to_bytes())
         body = {
             "version": VERSION, "model": self.model.config.to_json(), "driving": asdict(self.driving),
@@ -82,7 +85,9 @@ class Checkpoint:
         try:
             body = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
             if body["version"] != VERSION:
-                raise PolicyError(f"{folder} is a checkpoint of version {body['version']}; this pilab reads version {VERSION}: train it again")
+                raise PolicyError(
+                    f"{folder} is a checkpoint of version {body['version']}; this pilab reads version {VERSION}: train it again"
+                )
             data = (folder / WEIGHTS).read_bytes()
             weights = {k: v.float() for k, v in load_tensors(data).items()}
             statistics = load_arrays((folder / STATISTICS).read_bytes())
@@ -92,15 +97,27 @@ class Checkpoint:
         except PolicyError:
             raise
         except FileNotFoundError as error:
-            raise PolicyError(f"{folder} is not a checkpoint: {Path(error.filename).name} is missing; `pilab train` makes one") from error
+            raise PolicyError(
+                f"{folder} is not a checkpoint: {Path(error.filename).name} is missing; `pilab train` makes one"
+            ) from error
         except (OSError, SafetensorError, PilabError, KeyError, TypeError, ValueError) as error:
             raise PolicyError(f"{folder} is damaged or not a checkpoint: {error}; copy or train it again") from error
         model = VLA(config)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
-            raise PolicyError(f"the weights in {folder} do not fit its {CONFIG}: {str(error).splitlines()[1].strip()}; copy it again") from error
-        return cls(model.eval(), Normaliser.from_arrays(statistics), tokenizer, words, driving, body.get("origin", {}), _digest(data))
+            raise PolicyError(
+                f"the weights in {folder} do not fit its {CONFIG}: {str(error).splitlines()[1].strip()}; copy it again"
+            ) from error
+        return cls(
+            model.eval(),
+            Normaliser.from_arrays(statistics),
+            tokenizer,
+            words,
+            driving,
+            body.get("origin", {}),
+            _digest(data),
+        )
 
 
 def _digest(data: bytes) -> str:

@@ -109,13 +109,16 @@ def time_embedding(time: Tensor, size: int = 64, shortest: float = 4e-3, longest
 
 class FlowHead(nn.Module):
     """Flow matching. clean: the network predicts the clean chunk instead of the velocity, from which the velocity follows:
-    v = (x̂ − x_τ) / (1 − τ). samples: noisy chunks per observation in a training step."""
+    v = (x̂ − x_τ) / (1 − τ). samples: noisy chunks per observation in a training step.
+    """
 
     def __init__(self, expert: Expert, clean: bool, samples: int, steps: int) -> None:
         super().__init__()
         self.expert, self.clean, self.samples, self.steps = expert, clean, samples, steps
 
-    def loss(self, context: Context, actions: Tensor, mask: Tensor, noise: Tensor | None = None, time: Tensor | None = None) -> Tensor:
+    def loss(
+        self, context: Context, actions: Tensor, mask: Tensor, noise: Tensor | None = None, time: Tensor | None = None
+    ) -> Tensor:
         """Masked mean square error: actions and mask (B, H, D). noise (B·samples, H, D) and time (B·samples,) may be given."""
         context = context.repeat(self.samples)
         actions, mask = (x.repeat_interleave(self.samples, 0) for x in (actions, mask))
@@ -123,7 +126,7 @@ class FlowHead(nn.Module):
             noise = torch.randn_like(actions)
         if time is None:  # t ~ Beta(1.5, 1) by its inverse distribution function, t = U^(1/1.5)
             time = 0.999 * (1 - torch.rand(len(actions), device=actions.device) ** (1 / 1.5))
-        τ = time[:, None, None]  # noqa: PLC2401
+        τ = time[:, None, None]
         noisy = (τ * actions + (1 - τ) * noise) * mask
         out = self.expert(context, self.expert.look(context), noisy, time)
         # Both errors are those of one quantity: the velocity's is the clean chunk's divided by 1 − τ.
@@ -150,7 +153,9 @@ class RegressionHead(nn.Module):
 
     def loss(self, context: Context, actions: Tensor, mask: Tensor) -> Tensor:
         """Masked mean absolute error."""
-        return (F.l1_loss(self.sample(context, actions), actions, reduction="none") * mask).sum() / mask.sum().clamp(min=1)
+        return (F.l1_loss(self.sample(context, actions), actions, reduction="none") * mask).sum() / mask.sum().clamp(
+            min=1
+        )
 
     def sample(self, context: Context, noise: Tensor) -> Tensor:
         empty = torch.zeros_like(noise)

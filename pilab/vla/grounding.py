@@ -62,7 +62,9 @@ def cell_centres(height: int, width: int, device: torch.device | None = None) ->
     return torch.stack([u.flatten(), v.flatten()], -1)
 
 
-def grounding_losses(found: Grounding, points: Tensor, visible: Tensor, labelled: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def grounding_losses(
+    found: Grounding, points: Tensor, visible: Tensor, labelled: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Sums and counts of three masked losses: points (B, R, 2), visible and labelled (B, R), floats 0 or 1.
 
     heat: cross entropy with the label spread over the four nearest cells; points: L1 distance of the mean, in picture

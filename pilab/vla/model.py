@@ -75,7 +75,7 @@ class VLAConfig:
     @classmethod
     def small(cls, body: Embodiment, **changes: object) -> Self:
         """For a GPU: some 20 M parameters."""
-        size = dict(width=384, heads=6, layers=6, channels=96, depth=2, steps_per_token=1, patch=16)
+        size = {"width": 384, "heads": 6, "layers": 6, "channels": 96, "depth": 2, "steps_per_token": 1, "patch": 16}
         return cls.nano(body, **{**size, **changes})
 
     def to_json(self) -> dict[str, object]:
@@ -87,7 +87,9 @@ class VLAConfig:
         try:
             return cls(**{**values, "cameras": tuple((str(n), int(h), int(w)) for n, h, w in values["cameras"])})
         except (KeyError, TypeError, ValueError) as error:
-            raise PolicyError(f"not the configuration of a VLA of this version: {error}; use the pilab it was made with") from error
+            raise PolicyError(
+                f"not the configuration of a VLA of this version: {error}; use the pilab it was made with"
+            ) from error
 
     def fake_batch(self, rows: int = 3, seed: int = 0) -> Batch:
         """A batch of the right shapes with every kind of label, for tests and for measuring speed."""
@@ -109,14 +111,16 @@ class VLAConfig:
 
 @dataclass
 class Batch:
-    """What goes in. B rows, C cameras in the order of the config, R roles, H steps, D and S slots. None: nothing of the kind."""
+    """What goes in: B rows, C cameras in the order of the config, R roles, H steps, D and S slots. None: there is none."""
 
     text: Tensor  # (B, L) pieces of ℓ
     text_mask: Tensor  # (B, L) bool
     state: Tensor | None = None  # (B, S) normalised
     images: dict[str, Tensor] | None = None  # camera → (B, H, W, 3), uint8 or float 0 … 255
     camera_mask: Tensor | None = None  # (B, C) bool: pictures that are there; None for all
-    points: Tensor | None = None  # (B, C, R, 3): u, v, visible; labels where there are images, else what the expert is told
+    points: Tensor | None = (
+        None  # (B, C, R, 3): u, v, visible; labels where there are images, else what the expert is told
+    )
     labelled: Tensor | None = None  # (B, C, R) 0 or 1
     glimpses: Tensor | None = None  # (B, C, R, g, g, 3) uint8, where there are no images to take them from
     answer: Tensor | None = None  # (B, M) pieces: the thought, from its first piece to the end piece
@@ -197,7 +201,11 @@ class VLA(nn.Module):
         first = 0
         for i, (name, _, _) in enumerate(self.config.cameras):
             if batch.images is not None and name in batch.images:
-                there = torch.ones(rows, dtype=torch.bool, device=device) if batch.camera_mask is None else batch.camera_mask[:, i]
+                there = (
+                    torch.ones(rows, dtype=torch.bool, device=device)
+                    if batch.camera_mask is None
+                    else batch.camera_mask[:, i]
+                )
                 features, seen = self.vision(pixels(batch.images[name]), condition)
                 grounding[name] = self.grounding(features)
                 if self.config.image_tokens:
@@ -265,7 +273,9 @@ class VLA(nn.Module):
                     labels, known = batch.points[:, i], batch.labelled[:, i]
                     if batch.camera_mask is not None:
                         known = known * batch.camera_mask[:, i, None]
-                    for term, value in grounding_losses(seen.grounding[name], labels[..., :2], labels[..., 2], known).items():
+                    for term, value in grounding_losses(
+                        seen.grounding[name], labels[..., :2], labels[..., 2], known
+                    ).items():
                         sums.setdefault(term, []).append(value)
             for term, parts in sums.items():  # every camera counts alike, however often the thing is in its view
                 losses[term] = sum(total / count.clamp(min=1) for total, count in parts) / len(parts)
@@ -293,7 +303,9 @@ class VLA(nn.Module):
             context.points = torch.where(told, batch.points, context.points)
             if self.config.glimpse:
                 names = [name for name, _, _ in self.config.cameras]
-                context.glimpses = torch.stack([self._glimpse(batch, n, context.points[:, i]) for i, n in enumerate(names)], 1)
+                context.glimpses = torch.stack(
+                    [self._glimpse(batch, n, context.points[:, i]) for i, n in enumerate(names)], 1
+                )
         return self.head.sample(context, noise), seen
 
     @torch.no_grad()
@@ -309,7 +321,10 @@ class VLA(nn.Module):
             present = torch.cat([present, present.new_ones(rows, 1)], 1)
             where = self._count(self.start + self.config.text_length + i, x)
             out, own = self.trunk(x, where, present[:, None, None], cache)
-            cache = [tuple(torch.cat(pair, 2) for pair in zip(old, new, strict=True)) for old, new in zip(cache, own, strict=True)]
+            cache = [
+                tuple(torch.cat(pair, 2) for pair in zip(old, new, strict=True))
+                for old, new in zip(cache, own, strict=True)
+            ]
             piece = (out @ self.text.embed.weight.T).argmax(-1)
             pieces.append(piece.masked_fill(done[:, None], end))
             done |= piece[:, 0] == end

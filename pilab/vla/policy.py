@@ -17,7 +17,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pilab.contracts import NOISE, STATE, TASK, Embodiment, Observation, Policy, PolicyError, Thought, UnknownNameError, image_key
+from pilab.contracts import (
+    NOISE,
+    STATE,
+    TASK,
+    Embodiment,
+    Observation,
+    Policy,
+    PolicyError,
+    Thought,
+    UnknownNameError,
+    image_key,
+)
 from pilab.vla.actions import find_space, proprioception
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.grounding import ROLES
@@ -42,7 +53,10 @@ class VLAPolicy(Policy):
         self.config, self.model = c.model.config, c.model.eval()
         self.body = body or find_body(self.config.body)
         if self.body.name != self.config.body:
-            raise PolicyError(f"the checkpoint drives the body {self.config.body!r}, not {self.body.name!r}; train one for it")
+            raise PolicyError(
+                f"the checkpoint drives the body {self.config.body!r}, not {self.body.name!r}; train one for it"
+            )
+        self.fingerprint = c.hash  # of the weights: stands in every row
         self.space = find_space(self.config.action_space)
         self.size = self.space.size(self.body)
         self.cameras = tuple(name for name, _, _ in self.config.cameras)
@@ -58,9 +72,13 @@ class VLAPolicy(Policy):
         if not self.checkpoint.driving.thinks:
             return [Thought(memory=m) for m in memories]
         tokenizer = self.checkpoint.tokenizer
-        pieces = self.model.think(self._batch(observation, observation[TASK]), tokenizer.piece("<subtask>"), tokenizer.eos)
+        pieces = self.model.think(
+            self._batch(observation, observation[TASK]), tokenizer.piece("<subtask>"), tokenizer.eos
+        )
         texts = [tokenizer.decode([int(p) for p in row[: _length(row, tokenizer.eos)]]) for row in pieces]
-        return [Thought(subtask=t or None, chain=(t,) if t else (), memory=m) for t, m in zip(texts, memories, strict=True)]
+        return [
+            Thought(subtask=t or None, chain=(t,) if t else (), memory=m) for t, m in zip(texts, memories, strict=True)
+        ]
 
     def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
         """(B, H, A) joint targets."""
@@ -85,9 +103,7 @@ class VLAPolicy(Policy):
         looks = []
         for i in range(len(thought)):
             points = {
-                camera: {
-                    role: tuple(g.points[i, r].tolist()) for r, role in enumerate(ROLES) if g.visible[i, r] > 0
-                }
+                camera: {role: tuple(g.points[i, r].tolist()) for r, role in enumerate(ROLES) if g.visible[i, r] > 0}
                 for camera, g in seen.grounding.items()
             }
             looks.append(Look(points, {camera: g.heat[i].numpy() for camera, g in seen.grounding.items()}))
@@ -101,15 +117,22 @@ class VLAPolicy(Policy):
     def _batch(self, observation: Observation, texts: Sequence[str]) -> Batch:
         state = np.asarray(observation[STATE], np.float64)
         if state.shape != (len(texts), self.body.size) or not np.isfinite(state).all():
-            raise PolicyError(f"{STATE} is {state!r}; expected {(len(texts), self.body.size)} finite numbers: check the joints' sensors")
-        images = {}
+            raise PolicyError(
+                f"{STATE} is {state!r}; expected {(len(texts), self.body.size)} finite numbers: check the joints' sensors"
+            )
+        images, needed = {}, ", ".join(self.cameras)
         for name, height, width in self.config.cameras:
             image = observation.get(image_key(name))
             if image is None:
-                raise PolicyError(f"no picture from camera {name!r}; the policy needs {', '.join(self.cameras)}: connect it, or train without it")
+                raise PolicyError(
+                    f"no picture from camera {name!r}; the policy needs {needed}: connect it, or train without it"
+                )
             image = np.asarray(image)
-            if image.shape != (len(texts), height, width, 3) or image.dtype != np.uint8:
-                raise PolicyError(f"camera {name!r} gave {image.dtype} {image.shape}; expected uint8 {(len(texts), height, width, 3)}: resize it")
+            wanted = (len(texts), height, width, 3)
+            if image.shape != wanted or image.dtype != np.uint8:
+                raise PolicyError(
+                    f"camera {name!r} gave {image.dtype} {image.shape}; expected uint8 {wanted}: resize it"
+                )
             images[name] = torch.from_numpy(image)
         ids, mask = self.checkpoint.tokenizer.batch(list(texts), self.config.text_length)
         inside = np.zeros((len(texts), self.config.state_slots), np.float32)
@@ -147,4 +170,3 @@ def _length(row: torch.Tensor, end: int) -> int:
     """Pieces before the first `end`."""
     found = (row == end).nonzero()
     return int(found[0]) if len(found) else len(row)
-

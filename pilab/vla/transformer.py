@@ -79,7 +79,9 @@ class Block(nn.Module):
         h, gate = self._norm(self.before_attention, x, condition)
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in self.qkv(h).chunk(3, -1))
         q, k = rotate(q, positions), rotate(k, positions)
-        keys, values = (k, v) if context is None else (torch.cat([c, t], 2) for c, t in zip(context, (k, v), strict=True))
+        keys, values = (
+            (k, v) if context is None else (torch.cat([c, t], 2) for c, t in zip(context, (k, v), strict=True))
+        )
         h = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask).transpose(1, 2).flatten(2)
         x = x + gate * self.out(h)
         h, gate = self._norm(self.before_mlp, x, condition)

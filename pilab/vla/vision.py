@@ -42,7 +42,8 @@ class Vision(nn.Module):
 
     def __init__(self, channels: int, condition: int, width: int, patch: int, blocks: int, film: int) -> None:
         """channels of the features, size of the condition, width of the tokens, pixels per token side, blocks of the stage,
-        language-conditioned blocks."""
+        language-conditioned blocks.
+        """
         super().__init__()
         self.patch = patch
         norm, thin = partial(GroupNorm, num_groups=4), channels // 3

@@ -59,7 +59,12 @@ class Chain:
         return position + rotation @ self.tip, rotation, np.stack(axes, -2), np.stack(origins, -2)
 
     def inverse(
-        self, position: np.ndarray, rotation: np.ndarray, q: np.ndarray, iterations: int = 12, damping: float = 0.02,
+        self,
+        position: np.ndarray,
+        rotation: np.ndarray,
+        q: np.ndarray,
+        iterations: int = 12,
+        damping: float = 0.02,
         tolerance: float = 1e-5,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Joint angles that put the tip at `position` (…, 3) with `rotation` (…, 3, 3), starting from q (…, J).

@@ -12,7 +12,7 @@ from pilab.evaluation.rollout import ALL, METRICS, evaluate, make_policy, record
 from pilab.robots.simulated import Trial
 from pilab.world import objects, places
 from pilab.world.demonstrators import Demonstrator
-from pilab.world.scenes import REPORTED, is_reserved_cell, sample_scene
+from pilab.world.scenes import REPORTED, find_body, is_reserved_cell, sample_scene
 from pilab.world.task import task_of
 
 RATE = {"k", "n", "rate", "low", "high"}
@@ -234,7 +234,7 @@ def test_unknown_names_list_the_valid_ones(options, valid):
 
 def test_something_else_than_a_policy_is_told():
     with pytest.raises(PolicyError, match="act"):
-        make_policy("math:pi", 14)
+        make_policy("math:pi", find_body("duo"))
 
 
 def test_nothing_follows_by_itself_under_swap():

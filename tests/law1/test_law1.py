@@ -125,7 +125,9 @@ def test_a_policy_of_ones_own_is_evaluated():
     assert not any(row.privileged for row in rows)
     dark = evaluate("waver:POLICY", "put", 1, control="black", **QUIET)
     assert dark[0].scene == rows[0].scene
-    assert type(make_policy("waver:Waver", 14)) is type(make_policy("waver:POLICY", 14))  # its class will do
+    assert type(make_policy("waver:Waver", find_body("duo"))) is type(
+        make_policy("waver:POLICY", find_body("duo"))
+    )  # its class will do
 
 
 def test_what_a_policy_of_ones_own_is_told():
