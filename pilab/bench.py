@@ -1,28 +1,33 @@
 """How fast is it: the benchmarks behind `pilab bench`. Each figure is the median of several repetitions.
 
-Ratios where a reference exists: `world_overhead` is the time of a control step with its images over the time of the bare
-`mj_step` and `mj_multiRay` calls inside it; `dataset_read_ratio` is our uncached reading over the real LeRobot library's.
+Ratios where a reference exists: `world_overhead` is the time of a control step with its images over the time of the
+bare `mj_step` and `mj_multiRay` calls inside it; `dataset_read_ratio` is our uncached reading over the real LeRobot
+library's; `train_efficiency` is the rate of arithmetic in a training step over that of a plain matrix product.
+`pilab.training.timing.measure` says what each figure of the model means.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from pilab.contracts import PilabError, Scene
+from pilab.contracts import DatasetError, PilabError, Scale, Scene
 from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
+from pilab.data.pointing import PointingScenes
 from pilab.robots.collection import Recipe, collect
 from pilab.world import objects
 from pilab.world.environment import World
@@ -30,10 +35,23 @@ from pilab.world.scenes import sample_scene
 
 REPEATS = 5
 DEMONSTRATIONS = 60
+SAMPLES = Path(__file__).parents[1] / "data_samples" / "demonstrations"  # what training is timed on: the same for all
+SCALE = Scale.LAPTOP  # of the recipe that is timed
+TRAINING = {"steps": 30, "pictures": 300, "repeats": 50}  # see timing.measure
+
+
+def _quiet(episodes: Iterable, **_: Any) -> Iterable:
+    """In place of a progress bar."""
+    return episodes
 
 
 def run(peer: str | None = None, progress: bool = True) -> dict[str, Any]:
-    """All benchmarks; a little over a minute. peer: a Python that has the real lerobot library, see tests/peers."""
+    """All benchmarks; some two minutes. peer: a Python that has the real lerobot library, see tests/peers.
+
+    Raises `DatasetError` where the sample dataset is not beside the package.
+    """
+    if not SAMPLES.is_dir():
+        raise DatasetError(f"no sample dataset in {SAMPLES}: install pilab from a checkout with `pip install -e .`")
 
     def say(what: str) -> None:
         if progress:
@@ -58,7 +76,7 @@ def run(peer: str | None = None, progress: bool = True) -> dict[str, Any]:
         say("reading the dataset")
         dataset = LeRobotDataset(root)
         results["dataset_read_steps_per_s"] = _rate(lambda: _read(dataset, 200), 200)
-        cache = FrameCache.open(dataset, progress=lambda x, **_: x)
+        cache = FrameCache.open(dataset, _quiet)
         results["cache_read_steps_per_s"] = _rate(lambda: _read_cache(cache, 100), 6400)
         shutil.rmtree(cache.folder, ignore_errors=True)  # some 200 MB that nobody will ask for again
         if peer:
@@ -66,7 +84,23 @@ def run(peer: str | None = None, progress: bool = True) -> dict[str, Any]:
             theirs = peer_rate(peer, root)
             results["peer_dataset_read_steps_per_s"] = theirs
             results["dataset_read_ratio"] = results["dataset_read_steps_per_s"] / theirs
+    say("training the model of the laptop recipe for a moment, then asking it")
+    results |= model_figures(SCALE, SAMPLES, **TRAINING)
     return {key: round(value, 3) for key, value in results.items()}
+
+
+def model_figures(scale: Scale, data: Path, *, pictures: int, **amounts: int) -> dict[str, float]:
+    """`timing.measure` of the laptop recipe, in a new process: this one's memory is no part of a training's."""
+    FrameCache.open(LeRobotDataset(data), _quiet)  # caches are filled here, so that decoding is no part of it either
+    PointingScenes.open(pictures, progress=False)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measure, scale, data, {"pictures": pictures, **amounts}).result()
+
+
+def _measure(scale: Scale, data: Path, amounts: dict[str, int]) -> dict[str, float]:
+    from pilab.training import recipes, timing  # torch takes seconds to load, and nothing else here needs it
+
+    return timing.measure(recipes.find_recipe("laptop", scale), data, **amounts)
 
 
 def crowded_scene() -> Scene:

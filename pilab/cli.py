@@ -118,7 +118,6 @@ def train(options: argparse.Namespace) -> None:
     from pilab.robots.collection import collect as run
     from pilab.training.recipes import find_recipe
     from pilab.training.train import train as learn
-    from pilab.world.scenes import find_body
 
     recipe, out = find_recipe(options.recipe, Scale(options.scale)), Path(options.out)
     data = options.data
@@ -126,7 +125,7 @@ def train(options: argparse.Namespace) -> None:
         data = [out / "demonstrations"]
         run(Collection(recipe.tasks, body=options.body), recipe.episodes, data[0], progress=not options.json)
     done = learn(
-        recipe, data, out, body=find_body(options.body), seed=options.seed, threads=options.threads,
+        recipe, data, out, body=options.body, seed=options.seed, threads=options.threads,
         progress=not options.json,
     )  # fmt: skip
     if options.json:

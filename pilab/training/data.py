@@ -6,7 +6,8 @@ Design choices
 * Three kinds of rows, because pictures are dear and actions cheap. *Demonstrations*: pictures, words, points, thoughts,
   actions. *Pointing*: pictures of many more layouts, words and points, nothing to do. *Point-only*: no pictures; the expert
   is told the labelled points, and learns to act on them from many more frames than vision could afford.
-* Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask.
+* Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask of this
+  moment or of one up to a second ago: a robot that thinks once a second acts on thoughts that old.
 * Any LeRobot dataset of the body will do. Without points there is no grounding, without subtasks no thought; `labels`
   says what there is, and the recipe insulates the trunk only where something else trains it.
 """
@@ -33,14 +34,16 @@ from pilab.vla.model import Batch, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.task import facts_of, task_of
 
+STALE = 10  # control steps: how old a thought may be that is acted upon
+
 
 @dataclass(frozen=True)
 class Rows:
     """How many rows of each kind a step draws."""
 
-    demonstrations: int = 40
-    pointing: int = 40
-    point_only: int = 192
+    demonstrations: int = 32
+    pointing: int = 24
+    point_only: int = 384
 
 
 class Demonstrations:
@@ -64,6 +67,7 @@ class Demonstrations:
         lengths = np.concatenate([d.lengths for d in datasets])
         stops = np.cumsum(lengths)
         self.episode = np.repeat(np.arange(len(lengths)), lengths)
+        self.first = np.repeat(stops - lengths, lengths)  # the first and
         self.last = np.repeat(stops - 1, lengths)  # the last frame of each frame's episode
         self.said = [text for d in datasets for text in (d.tasks[int(t)] for t in d.columns["task_index"][stops_of(d)])]
         self.subtask = np.concatenate([d.columns[SUBTASK] for d in datasets]) if self.labels["subtasks"] else None
@@ -136,12 +140,13 @@ class Demonstrations:
     def texts(self, frames: np.ndarray, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
         """ℓ for each frame, and where it is the instruction (B,) bool; elsewhere it is the subtask."""
         whole = (rng.random(len(frames)) < 0.5) | (self.subtask is None)
+        thought = np.maximum(frames - rng.integers(0, STALE, len(frames)), self.first[frames])
         texts = []
-        for frame, instruction in zip(frames, whole, strict=True):
+        for frame, then, instruction in zip(frames, thought, whole, strict=True):
             episode = self.episode[frame]
             scene = self.scenes[episode] if self.scenes else None
             if not instruction:
-                text = str(self.subtask[frame])
+                text = str(self.subtask[then])
                 texts.append(rephrase(text, scene, rng) if scene else text)
             elif scene:
                 texts.append(instruct(task_of(scene), scene.goal, facts_of(scene), rng))

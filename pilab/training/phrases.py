@@ -11,12 +11,10 @@ Design choices
 from __future__ import annotations
 
 import re
-from functools import cache
 
 import numpy as np
 
 from pilab.contracts import Goal, Scene, find
-from pilab.vla.grounding import ROLES
 from pilab.world import objects, places
 from pilab.world.scenes import is_reserved_cell
 from pilab.world.task import Task, facts_of, name_of, task_of
@@ -41,34 +39,19 @@ def rephrase(subtask: str, scene: Scene, rng: np.random.Generator) -> str:
 
 def named(text: str, scene: Scene) -> np.ndarray:
     """(R,) float: which of the goal's object and place the words of `text` name."""
-    return _named(text, scene.goal.object, scene.goal.place, scene.facts, scene)
-
-
-def _named(text: str, thing: str, place: str | None, table: str, scene: Scene) -> np.ndarray:
-    said = [
-        any(re.search(rf"\b{re.escape(name)}\b", text) for name in names(part, table, scene)) for part in (thing, place)
+    found = [
+        any(re.search(rf"\b{re.escape(name)}\b", text) for name in names(part, scene))
+        for part in (scene.goal.object, scene.goal.place)
     ]
-    assert len(said) == len(ROLES)
-    return np.array(said, np.float32)
+    return np.array(found, np.float32)
 
 
-def names(part: str | None, table: str, scene: Scene) -> tuple[str, ...]:
+def names(part: str | None, scene: Scene) -> tuple[str, ...]:
     """What a part may be called, without article: noun and look of an object, or the name of a place or fixture."""
-    if part is None:
-        return ()
-    return _names(part, table) or (part,)
-
-
-@cache
-def _names(part: str, table: str) -> tuple[str, ...]:
-    facts = _facts(table)
-    return (facts.noun(part), objects.describe(part)) if part in facts.rows else ()
-
-
-@cache
-def _facts(table: str) -> objects.Facts:
-    name, _, seed = table.partition("-")
-    return objects.invented(int(seed)) if name == "invented" else objects.household()
+    facts = facts_of(scene)
+    if part in facts.rows:
+        return facts.noun(part), objects.describe(part)
+    return () if part is None else (part,)
 
 
 POINTERS = (
@@ -107,5 +90,5 @@ def vocabulary(scenes: list[Scene], said: list[str]) -> frozenset[str]:
         task, facts = task_of(scene), facts_of(scene)
         texts += [*task.templates, *task.paraphrases, *task.subtasks(scene, facts), "the in on"]
         for part in scene.parts:
-            texts += names(part.name, scene.facts, scene)
+            texts += names(part.name, scene)
     return frozenset(word for text in set(texts) for word in re.sub(r"\{.*?\}", " ", text.lower()).split())

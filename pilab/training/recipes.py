@@ -46,7 +46,7 @@ class Recipe:
             "language": 0.1,
         }
     )
-    learning_rate: float = 1.5e-3  # small models bear, and need, more than large ones
+    learning_rate: float = 2e-3  # small models bear, and need, more than large ones
     weight_decay: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.98)
     warm_up: int = 60  # steps

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +16,7 @@ import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from pilab.contracts import DatasetError, Embodiment
+from pilab.contracts import DatasetError
 from pilab.data.pointing import PointingScenes
 from pilab.engine import provenance
 from pilab.evaluation.rollout import evaluate
@@ -26,11 +29,11 @@ from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
 from pilab.vla.tokenizer import Tokenizer
-from pilab.world.scenes import VALIDATION
+from pilab.world.scenes import VALIDATION, find_body
 
 
 def train(
-    recipe: Recipe, data: Sequence[str | Path], out: str | Path, *, body: Embodiment, seed: int = 0,
+    recipe: Recipe, data: Sequence[str | Path], out: str | Path, *, body: str = "duo", seed: int = 0,
     progress: bool = True, threads: int | None = None,
 ) -> Checkpoint:  # fmt: skip
     """Train on the LeRobot datasets `data` and leave a checkpoint in `out`, beside `metrics.csv` and `success.jsonl`.
@@ -41,17 +44,19 @@ def train(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     plan = json.loads(
-        json.dumps({"recipe": asdict(recipe), "data": [str(d) for d in data], "body": body.name, "seed": seed})
+        json.dumps({"recipe": asdict(recipe), "data": [str(d) for d in data], "body": body, "seed": seed})
     )
     _claim(out / "plan.json", plan)
     torch.set_num_threads(threads or os.cpu_count() or 1)
     torch.set_flush_denormal(True)
+    keep_memory()
     pl.seed_everything(seed, verbose=False)
-    config = getattr(VLAConfig, recipe.size)(body, **recipe.model)
-    demonstrations = Demonstrations(data, config, body)
+    embodiment = find_body(body)
+    config = getattr(VLAConfig, recipe.size)(embodiment, **{"body": body, **recipe.model})
+    demonstrations = Demonstrations(data, config, embodiment)
     scenes = None
     if recipe.pointing_scenes and recipe.rows.pointing:
-        scenes = PointingScenes.open(recipe.pointing_scenes, body=body.name, progress=progress)
+        scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
     normaliser = demonstrations.normaliser(recipe.per_step_statistics)
     tokenizer = Tokenizer.default()
     mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed)
@@ -76,11 +81,11 @@ def train(
     def measure():
         was = model.training
         rows = evaluate(
-            VLAPolicy(checkpoint(), body),
+            VLAPolicy(checkpoint()),
             recipe.success_suite,
             recipe.success_episodes,
             VALIDATION.start,
-            body=body.name,
+            body=body,
             arm="vla",
             progress=False,
         )
@@ -110,6 +115,15 @@ def train(
     if recipe.success_episodes:
         success.run(trainer.global_step)
     return done
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed blocks instead of giving each back to the system: a fifth more steps per second on a CPU."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to gain
+            libc = ctypes.CDLL("libc.so.6")
+            for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+                libc.mallopt(option, value)
 
 
 def _claim(path: Path, plan: dict[str, object]) -> None:

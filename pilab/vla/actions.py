@@ -162,6 +162,15 @@ class Normaliser:
     def denormalise(self, x: np.ndarray) -> np.ndarray:
         return x * self.action_std + self.action_mean
 
+    def check(self, horizon: int, size: int) -> None:
+        """Raise `PolicyError` unless these are statistics of chunks (horizon, size), with deviations above 0."""
+        chunk = (horizon, size)
+        for name, shape in (("state_std", self.state_mean.shape), ("action_mean", chunk), ("action_std", chunk)):
+            if getattr(self, name).shape != shape:
+                raise PolicyError(f"statistics {name!r} have shape {getattr(self, name).shape}; expected {shape}")
+        if min(self.state_std.min(), self.action_std.min()) <= 0:
+            raise PolicyError("a standard deviation of the statistics is not above 0")
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 

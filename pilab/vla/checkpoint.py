@@ -26,9 +26,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from pilab.contracts import PilabError, PolicyError
-from pilab.vla.actions import Normaliser
+from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
+from pilab.world.scenes import find_body
 
 VERSION = 1
 CONFIG, WEIGHTS, STATISTICS, TOKENIZER, CARD = (
@@ -72,7 +73,7 @@ class Checkpoint:
         )
         _write(folder / TOKENIZER, self.tokenizer.to_bytes())
         body = {
-            "version": VERSION, "model": self.model.config.to_json(), "driving": asdict(self.driving),
+            "version": VERSION, "weights": self.hash, "model": self.model.config.to_json(), "driving": asdict(self.driving),
             "origin": self.origin or {}, "words": sorted(self.words),
         }  # fmt: skip
         _write(folder / CONFIG, json.dumps(body, indent=1).encode())
@@ -83,41 +84,42 @@ class Checkpoint:
         """Raises `PolicyError` where the folder is not a checkpoint, is damaged, or is of another version."""
         folder = Path(folder)
         try:
-            body = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            if body["version"] != VERSION:
-                raise PolicyError(
-                    f"{folder} is a checkpoint of version {body['version']}; this pilab reads version {VERSION}: train it again"
-                )
-            data = (folder / WEIGHTS).read_bytes()
-            weights = {k: v.float() for k, v in load_tensors(data).items()}
-            statistics = load_arrays((folder / STATISTICS).read_bytes())
-            tokenizer = Tokenizer.load(folder / TOKENIZER)
-            driving, words = Driving(**body["driving"]), frozenset(map(str, body["words"]))
-            config = VLAConfig.from_json(body["model"])
-        except PolicyError:
-            raise
+            return cls._parse(folder)
         except FileNotFoundError as error:
-            raise PolicyError(
-                f"{folder} is not a checkpoint: {Path(error.filename).name} is missing; `pilab train` makes one"
-            ) from error
-        except (OSError, SafetensorError, PilabError, KeyError, TypeError, ValueError) as error:
+            missing = Path(error.filename).name
+            raise PolicyError(f"{folder} is not a checkpoint: {missing} is missing; `pilab train` makes one") from error
+        except UNREADABLE as error:
             raise PolicyError(f"{folder} is damaged or not a checkpoint: {error}; copy or train it again") from error
+
+    @classmethod
+    def _parse(cls, folder: Path) -> Checkpoint:
+        body = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if body["version"] != VERSION:
+            raise PolicyError(f"it is of version {body['version']}, and this pilab reads version {VERSION}")
+        data = (folder / WEIGHTS).read_bytes()
+        if _digest(data) != body["weights"]:
+            raise PolicyError(f"{WEIGHTS} is not the file that {CONFIG} was written with")
+        config = VLAConfig.from_json(body["model"])
         model = VLA(config)
         try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise PolicyError(
-                f"the weights in {folder} do not fit its {CONFIG}: {str(error).splitlines()[1].strip()}; copy it again"
-            ) from error
+            model.load_state_dict({k: v.float() for k, v in load_tensors(data).items()})
+        except RuntimeError as error:  # a line for every tensor: the first one says enough
+            raise PolicyError(f"the weights do not fit {CONFIG}: {str(error).splitlines()[1].strip()}") from error
+        if bad := [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]:
+            raise PolicyError(f"the weights {bad[0]} are not finite")
+        normaliser = Normaliser.from_arrays(load_arrays((folder / STATISTICS).read_bytes()))
+        inside = find_space(config.action_space).size(find_body(config.body))
+        normaliser.check(config.horizon, inside)
         return cls(
-            model.eval(),
-            Normaliser.from_arrays(statistics),
-            tokenizer,
-            words,
-            driving,
-            body.get("origin", {}),
-            _digest(data),
-        )
+            model.eval(), normaliser, Tokenizer.load(folder / TOKENIZER), frozenset(map(str, body["words"])),
+            Driving(**body["driving"]), dict(body["origin"]), body["weights"],
+        )  # fmt: skip
+
+
+# What reading bytes of unknown origin may raise: they are parsed by json, safetensors, sentencepiece and torch.
+UNREADABLE = (
+    OSError, SafetensorError, PilabError, AttributeError, KeyError, TypeError, ValueError, RuntimeError, RecursionError,
+)  # fmt: skip
 
 
 def _digest(data: bytes) -> str:

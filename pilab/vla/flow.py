@@ -55,7 +55,7 @@ class Expert(nn.Module):
         self.read_state = nn.Sequential(nn.Linear(state + 3 * slots, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
         self.read_point = nn.Linear(3, width)
         self.slot = nn.Parameter(0.02 * torch.randn(slots, width))
-        self.read_glimpse = Glimpse(glimpse, width)
+        self.read_glimpse = Glimpse(glimpse, width) if glimpse else None
         self.read_chunk = nn.Linear(steps_per_token * action, width)
         self.place_in_chunk = nn.Parameter(0.02 * torch.randn(self.tokens, width))
         self.read_time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
@@ -133,14 +133,14 @@ class FlowHead(nn.Module):
         target = actions if self.clean else actions - noise
         return ((out - target).square() * mask).sum() / mask.sum().clamp(min=1)
 
-    def sample(self, context: Context, noise: Tensor) -> Tensor:
-        """Chunk (B, H, D) from noise of the same shape, by Euler steps."""
-        look, x = self.expert.look(context), noise
+    def sample(self, context: Context, noise: Tensor, mask: Tensor) -> Tensor:
+        """Chunk (B, H, D) from noise of the same shape, by Euler steps; 0 where the mask (B, H, D) is."""
+        look, x = self.expert.look(context), noise * mask
         for i in range(self.steps):
             now = i / self.steps
             out = self.expert(context, look, x, x.new_full((len(x),), now))
             velocity = (out - x) / (1 - now) if self.clean else out
-            x = x + velocity / self.steps
+            x = x + mask * velocity / self.steps
         return x
 
 
@@ -153,10 +153,10 @@ class RegressionHead(nn.Module):
 
     def loss(self, context: Context, actions: Tensor, mask: Tensor) -> Tensor:
         """Masked mean absolute error."""
-        return (F.l1_loss(self.sample(context, actions), actions, reduction="none") * mask).sum() / mask.sum().clamp(
-            min=1
-        )
+        return (
+            F.l1_loss(self.sample(context, actions, mask), actions, reduction="none") * mask
+        ).sum() / mask.sum().clamp(min=1)
 
-    def sample(self, context: Context, noise: Tensor) -> Tensor:
+    def sample(self, context: Context, noise: Tensor, mask: Tensor) -> Tensor:
         empty = torch.zeros_like(noise)
-        return self.expert(context, self.expert.look(context), empty, empty.new_ones(len(empty)))
+        return mask * self.expert(context, self.expert.look(context), empty, empty.new_ones(len(empty)))

@@ -43,7 +43,7 @@ class VLAConfig:
     """The size of a VLA and what it is connected to. `VLAConfig.nano(body)` fits two CPU cores."""
 
     cameras: tuple[tuple[str, int, int], ...]  # name, height, width, in the order of the body
-    body: str = "duo"
+    body: str = "duo"  # a name for `find_body`
     action_space: str = "relative_pose"  # see actions.SPACES
     head: str = "flow"  # flow, or regression: the baseline
     vocabulary: int = 4096  # pieces of the tokenizer
@@ -53,6 +53,7 @@ class VLAConfig:
     action_slots: int = 16  # numbers per step, padded
     horizon: int = 16  # steps of a chunk: 1.6 s at 10 Hz
     steps_per_token: int = 4  # of the chunk: a shorter sequence, the CPU's price
+    summary: int = 4  # tokens that sum up ℓ for the expert
     width: int = 128
     heads: int = 4
     layers: int = 3  # of trunk and expert alike: layer i of the expert reads layer i of the trunk
@@ -66,15 +67,34 @@ class VLAConfig:
     flow_samples: int = 1  # noisy chunks per observation in training
     flow_steps: int = 5  # Euler steps of sampling
 
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot be built, with the reason."""
+        for f in dataclasses.fields(self):
+            value, least = getattr(self, f.name), 0 if f.name in ("glimpse", "film") else 1
+            if f.type == "int" and (type(value) is not int or value < least):
+                raise PolicyError(f"{f.name} is {value!r}; expected a whole number of at least {least}")
+        for name, of in (("steps_per_token", "horizon"), ("heads", "width")):
+            if getattr(self, of) % getattr(self, name):
+                raise PolicyError(f"{of} {getattr(self, of)} is not a multiple of {name} {getattr(self, name)}")
+        if self.channels % 12:
+            raise PolicyError(
+                f"channels {self.channels} is not a multiple of 12: a third of them is normalised in four groups"
+            )
+        if self.glimpse % 4:
+            raise PolicyError(f"glimpse {self.glimpse} is not a multiple of 4: it is halved twice")
+        if self.head not in HEADS:
+            raise UnknownNameError("action head", self.head, list(HEADS))
+        find_space(self.action_space)
+
     @classmethod
     def nano(cls, body: Embodiment, **changes: object) -> Self:
         """For a CPU: some 2.5 M parameters."""
         cameras = tuple((c.name, c.height, c.width) for c in body.cameras)
-        return cls(cameras=cameras, body=body.name, **changes)
+        return cls(**{"cameras": cameras, "body": body.name, **changes})
 
     @classmethod
     def small(cls, body: Embodiment, **changes: object) -> Self:
-        """For a GPU: some 20 M parameters."""
+        """For a GPU: some 30 M parameters."""
         size = {"width": 384, "heads": 6, "layers": 6, "channels": 96, "depth": 2, "steps_per_token": 1, "patch": 16}
         return cls.nano(body, **{**size, **changes})
 
@@ -86,6 +106,8 @@ class VLAConfig:
         """Raises `PolicyError` for settings this version does not know."""
         try:
             return cls(**{**values, "cameras": tuple((str(n), int(h), int(w)) for n, h, w in values["cameras"])})
+        except PolicyError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise PolicyError(
                 f"not the configuration of a VLA of this version: {error}; use the pilab it was made with"
@@ -139,17 +161,19 @@ class Batch:
 class Perception:
     """What the trunk made of a batch."""
 
-    cache: Cache  # keys and values of the prefix
+    cache: Cache  # keys and values of the prefix, and of the words where they were asked for
     present: Tensor  # (B, T) bool
-    positions: Tensor  # (B, T)
     grounding: dict[str, Grounding] = field(default_factory=dict)  # by camera; empty without images
     answer: Tensor | None = None  # (B, M, width): outputs at the pieces of the answer
 
 
 class TextEncoder(nn.Module):
-    """Pieces → a vector each, and one condition for all: attention with learned queries over a bidirectional layer."""
+    """Pieces → a vector each, a summary of a few vectors, and one condition: learned queries over a bidirectional layer.
 
-    def __init__(self, vocabulary: int, width: int, heads: int, queries: int = 4) -> None:
+    The summary is all that the expert hears of ℓ: four tokens instead of twenty make an act cheap.
+    """
+
+    def __init__(self, vocabulary: int, width: int, heads: int, queries: int) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.embed.weight, std=0.05)
@@ -157,12 +181,13 @@ class TextEncoder(nn.Module):
         self.queries = nn.Linear(width, queries, bias=False)
         self.condition = nn.Sequential(nn.Linear(queries * width, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(self, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """text and mask (B, L) → words (B, L, width), condition (B, width)."""
+    def forward(self, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """text and mask (B, L) → words (B, L, width), summary (B, queries, width), condition (B, width)."""
         positions = torch.arange(text.shape[1], device=text.device).expand_as(text)
         words, _ = self.mix(self.embed(text), positions, mask[:, None, None])
         weight = self.queries(words).masked_fill(~mask[..., None], -torch.inf).softmax(1)  # (B, L, queries)
-        return words, self.condition(torch.einsum("blq,bld->bqd", weight, words).flatten(1))
+        summary = torch.einsum("blq,bld->bqd", weight, words)
+        return words, summary, self.condition(summary.flatten(1))
 
 
 class VLA(nn.Module):
@@ -171,62 +196,67 @@ class VLA(nn.Module):
     def __init__(self, config: VLAConfig) -> None:
         super().__init__()
         c = self.config = config
-        self.text = TextEncoder(c.vocabulary, c.width, c.heads)
+        self.text = TextEncoder(c.vocabulary, c.width, c.heads, c.summary)
         self.vision = Vision(c.channels, c.width, c.width, c.patch, c.depth, c.film)
         self.grounding = GroundingHead(c.channels)
         counts = [rows * columns for rows, columns in (self.vision.grid(h, w) for _, h, w in c.cameras)]
         self.place = nn.ParameterList(nn.Parameter(0.02 * torch.randn(n, c.width)) for n in counts)
         self.state = nn.Sequential(nn.Linear(c.state_slots, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
         self.trunk = Transformer(c.width, c.heads, c.layers)
-        self.start = sum(counts) + 1  # position of the first word: behind all image tokens and the state
+        self.start = sum(counts) + 1 + c.summary  # position of the first word: behind image tokens, state and summary
         expert = Expert(
             c.width, c.heads, c.layers, c.state_slots, c.action_slots, c.horizon, c.steps_per_token, len(c.cameras),
             c.glimpse,
         )  # fmt: skip
-        if c.head not in HEADS:
-            raise UnknownNameError("action head", c.head, list(HEADS))
         self.head = HEADS[c.head](expert, c)
-        find_space(c.action_space)  # refuse an unknown one now, not at the first act
 
     # ------------------------------------------------------------------------------------------------------- perception
-    def perceive(self, batch: Batch) -> Perception:
-        """Run text encoder, vision and trunk; the answer, if any, follows the prefix causally."""
-        words, condition = self.text(batch.text, batch.text_mask)
-        rows, device = len(words), words.device
-        tokens, present, positions, grounding = [words], [batch.text_mask], [self._count(self.start, words)], {}
-        if batch.state is not None:
-            state = self.state(batch.state)[:, None]
-            tokens.append(state), present.append(torch.ones(rows, 1, dtype=torch.bool, device=device))
-            positions.append(self._count(self.start - 1, state))
-        first = 0
-        for i, (name, _, _) in enumerate(self.config.cameras):
+    def perceive(self, batch: Batch, words: bool = False) -> Perception:
+        """Run text encoder, vision and trunk.
+
+        The prefix is block 0: image tokens, state, summary of ℓ; it is all an act needs. The words themselves are block 1,
+        for a thought to copy from, present when there is an answer or `words` asks for them. The answer follows causally.
+        """
+        read, summary, condition = self.text(batch.text, batch.text_mask)
+        rows, device, c = len(read), read.device, self.config
+        everywhere = torch.ones(rows, 1, dtype=torch.bool, device=device)
+        parts: list[tuple[Tensor, Tensor, int, int]] = []  # tokens, which are present, first position, block
+        grounding, first = {}, 0
+        for i, (name, _, _) in enumerate(c.cameras):
             if batch.images is not None and name in batch.images:
-                there = (
-                    torch.ones(rows, dtype=torch.bool, device=device)
-                    if batch.camera_mask is None
-                    else batch.camera_mask[:, i]
-                )
                 features, seen = self.vision(pixels(batch.images[name]), condition)
                 grounding[name] = self.grounding(features)
-                if self.config.image_tokens:
-                    tokens.append(seen + self.place[i]), present.append(there[:, None].expand(seen.shape[:2]))
-                    positions.append(self._count(first, seen))
+                there = everywhere if batch.camera_mask is None else batch.camera_mask[:, i, None]
+                if c.image_tokens:
+                    parts.append((seen + self.place[i], there, first, 0))
             first += len(self.place[i])
-        prefix = sum(t.shape[1] for t in tokens)
-        blocks = [torch.zeros(rows, prefix, dtype=torch.long, device=device)]
-        if batch.answer is not None:
-            # The last piece is only ever predicted, never read.
-            told = self.text.embed(batch.answer[:, :-1])
-            tokens.append(told), present.append(batch.answer_mask[:, :-1])
-            positions.append(self._count(self.start + self.config.text_length, told))
-            blocks.append(self._count(1, told))
-        if batch.answer is None and batch.state is None:
-            return Perception([], torch.cat(present, 1), torch.cat(positions, 1), grounding)  # nobody reads the trunk
-        x, here, where, block = (torch.cat(parts, 1) for parts in (tokens, present, positions, blocks))
-        out, cache = self.trunk(x, where, block_mask(block, block, here))
-        cache = [(k[:, :, :prefix], v[:, :, :prefix]) for k, v in cache]
-        answer = out[:, prefix:] if batch.answer is not None else None
-        return Perception(cache, here[:, :prefix], where[:, :prefix], grounding, answer)
+        if batch.answer is None and batch.state is None and not words:
+            return Perception([], everywhere[:, :0], grounding)  # nobody asks the trunk
+        if batch.state is not None:
+            parts.append((self.state(batch.state)[:, None], everywhere, first, 0))
+        parts.append((summary, everywhere, first + 1, 0))
+        prefix = sum(tokens.shape[1] for tokens, *_ in parts)
+        if words or batch.answer is not None:
+            parts.append((read, batch.text_mask, self.start, 1))
+        if batch.answer is not None:  # the last piece is only ever predicted, never read
+            parts.append(
+                (self.text.embed(batch.answer[:, :-1]), batch.answer_mask[:, :-1], self.start + c.text_length, 2)
+            )
+        x = torch.cat([tokens for tokens, *_ in parts], 1)
+        present = torch.cat([there.expand(tokens.shape[:2]) for tokens, there, *_ in parts], 1)
+        where = torch.cat([self._count(position, tokens) for tokens, _, position, _ in parts], 1)
+        block = torch.cat(
+            [
+                self._count(2, tokens) if b == 2 else torch.full_like(self._count(0, tokens), b)
+                for tokens, _, _, b in parts
+            ],
+            1,
+        )
+        out, cache = self.trunk(x, where, block_mask(block, block, present))
+        answer = out[:, -batch.answer.shape[1] + 1 :] if batch.answer is not None else None
+        kept = x.shape[1] if words else prefix
+        cache = [(k[:, :, :kept], v[:, :, :kept]) for k, v in cache]
+        return Perception(cache, present[:, :kept], grounding, answer)
 
     def _count(self, first: int, like: Tensor) -> Tensor:
         """(B, n): first, first + 1, …"""
@@ -250,7 +280,8 @@ class VLA(nn.Module):
                     patches.append(self._glimpse(batch, name, columns[-1]))
             points = torch.stack(columns, 1)
             glimpses = torch.stack(patches, 1) if self.config.glimpse else None
-        assert points is not None and batch.state is not None
+        if points is None or batch.state is None:
+            raise PolicyError("actions need a state and points, or pictures to find them in; this batch has neither")
         cache = seen.cache
         if insulate:
             points, cache = points.detach(), [(k.detach(), v.detach()) for k, v in cache]
@@ -294,7 +325,8 @@ class VLA(nn.Module):
     def act(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Perception]:
         """Chunk (B, H, D) in normalised units from noise of that shape, and what was perceived.
 
-        Where the batch labels points (a thought's), they override the heat maps'.
+        Where the batch labels points (a thought's), they override the heat maps'. Its action mask says which numbers of a
+        step the body has; all, if there is none.
         """
         seen = self.perceive(batch)
         context = self.context(batch, seen)
@@ -306,12 +338,13 @@ class VLA(nn.Module):
                 context.glimpses = torch.stack(
                     [self._glimpse(batch, n, context.points[:, i]) for i, n in enumerate(names)], 1
                 )
-        return self.head.sample(context, noise), seen
+        mask = torch.ones_like(noise) if batch.action_mask is None else batch.action_mask
+        return self.head.sample(context, noise, mask), seen
 
     @torch.no_grad()
     def think(self, batch: Batch, first: int, end: int) -> Tensor:
         """The thought, greedily, piece by piece: (B, at most answer_length) pieces after `first`, `end` and beyond included."""
-        seen = self.perceive(batch)
+        seen = self.perceive(batch, words=True)
         rows = len(batch.text)
         piece = batch.text.new_full((rows, 1), first)
         cache, present, pieces = seen.cache, seen.present, []

@@ -51,11 +51,10 @@ class VLAPolicy(Policy):
         """Raises `PolicyError` when the checkpoint was made for another body."""
         self.checkpoint = c = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
         self.config, self.model = c.model.config, c.model.eval()
-        self.body = body or find_body(self.config.body)
-        if self.body.name != self.config.body:
-            raise PolicyError(
-                f"the checkpoint drives the body {self.config.body!r}, not {self.body.name!r}; train one for it"
-            )
+        own = find_body(self.config.body)
+        self.body = body or own
+        if self.body != own:
+            raise PolicyError(f"the checkpoint drives the body {own.name!r}, not {self.body.name!r}; train one for it")
         self.fingerprint = c.hash  # of the weights: stands in every row
         self.space = find_space(self.config.action_space)
         self.size = self.space.size(self.body)
@@ -67,14 +66,13 @@ class VLAPolicy(Policy):
     # ------------------------------------------------------------------------------------------------------- the contract
     def think(self, observation: Observation, previous: Sequence[Thought]) -> list[Thought]:
         """The subtask, in words. Raises `PolicyError` for an observation that cannot be used."""
-        unseen = [self.unseen(task) for task in observation[TASK]]
+        tasks = self._tasks(observation)
+        unseen = [self.unseen(task) for task in tasks]
         memories = [{"unseen": words} if words else {} for words in unseen]
         if not self.checkpoint.driving.thinks:
             return [Thought(memory=m) for m in memories]
         tokenizer = self.checkpoint.tokenizer
-        pieces = self.model.think(
-            self._batch(observation, observation[TASK]), tokenizer.piece("<subtask>"), tokenizer.eos
-        )
+        pieces = self.model.think(self._batch(observation, tasks), tokenizer.piece("<subtask>"), tokenizer.eos)
         texts = [tokenizer.decode([int(p) for p in row[: _length(row, tokenizer.eos)]]) for row in pieces]
         return [
             Thought(subtask=t or None, chain=(t,) if t else (), memory=m) for t, m in zip(texts, memories, strict=True)
@@ -86,7 +84,9 @@ class VLAPolicy(Policy):
         if any(t.points for t in thought):
             batch.points, batch.labelled = self._told(thought)
         noise = np.zeros((len(thought), self.config.horizon, self.config.action_slots), np.float32)
-        noise[..., : self.size] = observation[NOISE]
+        noise[..., : self.size] = self._numbers(observation, NOISE, (len(thought), *self.noise_shape))
+        batch.action_mask = torch.zeros(noise.shape)
+        batch.action_mask[..., : self.size] = 1
         chunk, _ = self.model.act(batch, torch.from_numpy(noise))
         inside = self.checkpoint.normaliser.denormalise(chunk[..., : self.size].numpy().astype(float))
         return self.space.decode(self.body, np.asarray(observation[STATE], float), inside).astype(np.float32)
@@ -112,14 +112,17 @@ class VLAPolicy(Policy):
     # -------------------------------------------------------------------------------------------------------------- parts
     def _texts(self, observation: Observation, thought: Sequence[Thought]) -> list[str]:
         """ℓ for each row."""
-        return [t.subtask or task for t, task in zip(thought, observation[TASK], strict=True)]
+        return [t.subtask or task for t, task in zip(thought, self._tasks(observation), strict=True)]
+
+    def _tasks(self, observation: Observation) -> list[str]:
+        if TASK not in observation:
+            raise PolicyError(f"the observation has no {TASK!r}; say what to do under that key")
+        return list(observation[TASK])
 
     def _batch(self, observation: Observation, texts: Sequence[str]) -> Batch:
-        state = np.asarray(observation[STATE], np.float64)
-        if state.shape != (len(texts), self.body.size) or not np.isfinite(state).all():
-            raise PolicyError(
-                f"{STATE} is {state!r}; expected {(len(texts), self.body.size)} finite numbers: check the joints' sensors"
-            )
+        if empty := [text for text in texts if not self.checkpoint.tokenizer.encode(text)]:
+            raise PolicyError(f"nothing was said: {empty[0]!r}; say what to do in words")
+        state = self._numbers(observation, STATE, (len(texts), self.body.size))
         images, needed = {}, ", ".join(self.cameras)
         for name, height, width in self.config.cameras:
             image = observation.get(image_key(name))
@@ -139,6 +142,18 @@ class VLAPolicy(Policy):
         felt = self.checkpoint.normaliser.state(proprioception(self.body, state))
         inside[:, : felt.shape[1]] = felt
         return Batch(torch.from_numpy(ids), torch.from_numpy(mask), state=torch.from_numpy(inside), images=images)
+
+    def _numbers(self, observation: Observation, key: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Finite numbers of a shape, or a `PolicyError` that says what is there instead."""
+        values = np.asarray(observation.get(key), np.float64)
+        if values.shape != shape:
+            raise PolicyError(f"{key} has shape {values.shape}; expected {shape}")
+        if not np.isfinite(values).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+            raise PolicyError(
+                f"{key} holds {values[where]} at {where}; expected finite numbers: check what measures them"
+            )
+        return values
 
     def _told(self, thought: Sequence[Thought]) -> tuple[torch.Tensor, torch.Tensor]:
         """The points of the thoughts (B, C, R, 3), and which there are (B, C, R)."""
@@ -160,9 +175,12 @@ def _index(name: str, valid: Sequence[str], what: str) -> int:
 
 def _point(place: Sequence[float]) -> torch.Tensor:
     """(u, v) → (u, v, visible)."""
-    u, v = place
+    try:
+        u, v = map(float, place)
+    except (TypeError, ValueError):
+        u = v = np.nan
     if not (0 <= u <= 1 and 0 <= v <= 1):
-        raise PolicyError(f"point {tuple(place)}; expected (u, v) in 0 … 1 of the picture, u to the right, v downwards")
+        raise PolicyError(f"point {place!r}; expected (u, v) in 0 … 1 of the picture, u to the right, v downwards")
     return torch.tensor([u, v, 1.0])
 
 

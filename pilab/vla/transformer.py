@@ -7,7 +7,8 @@ Design choices
 * **Keys and values are handed out**, so that a thought can be continued word by word, and so that the action expert can
   attend to what the trunk made of the scene without being able to change it.
 * **adaRMS** (π0.5, arXiv:2504.16054): the flow's time enters every layer of the expert as scale, shift and gate of the
-  norm. All three start at zero, so that an untrained expert is the identity.
+  norm. Scale and shift start at zero and, unlike there, the gate at one: a small expert that starts as the identity
+  loses its first hundred steps.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class AdaRMSNorm(nn.Module):
         self.modulation = nn.Linear(width, 3 * width)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
+        nn.init.ones_(self.modulation.bias[2 * width :])
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift, gate = self.modulation(condition)[:, None].chunk(3, -1)

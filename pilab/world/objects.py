@@ -177,6 +177,7 @@ def household() -> Facts:
     return Facts("household", {look: Fact(noun, kind, _HOMES[kind]) for look, noun, kind, _ in _ROWS})
 
 
+@cache
 def invented(seed: int) -> Facts:
     """A world of nouns that nobody knows: names, kinds and homes drawn at random over all looks, whatever they look like."""
     rng = np.random.default_rng([seed, 40])

@@ -1,4 +1,4 @@
-"""Law 1: a new task, sensor, body or policy is one new file, outside the package, found by its name alone.
+"""Law 1: a new task, sensor, body, policy or action space is one new file, outside the package, found by its name alone.
 
 Nothing here imports the examples: the ordinary machinery does, from `MODULE:OBJECT`.
 """
@@ -11,10 +11,15 @@ import gymnasium
 import numpy as np
 import pytest
 
-from pilab.contracts import SCENE, STATE, Scene, UnknownNameError, find, image_key, points_key
+from pilab.contracts import NOISE, SCENE, STATE, TASK, Scene, Thought, UnknownNameError, find, image_key, points_key
 from pilab.data.lerobot import LeRobotDataset
 from pilab.evaluation.rollout import evaluate, make_policy, summary
 from pilab.robots.collection import Recipe, collect, demonstrate
+from pilab.vla.actions import Normaliser, find_space, proprioception
+from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.model import VLA, VLAConfig
+from pilab.vla.policy import VLAPolicy
+from pilab.vla.tokenizer import Tokenizer
 from pilab.world.environment import World
 from pilab.world.gym_environment import RobotEnv
 from pilab.world.scenes import find_body, refuse_reserved, sample_scene
@@ -144,7 +149,33 @@ def test_what_a_policy_of_ones_own_is_told():
     assert SCENE not in told[0]
 
 
+# ---------------------------------------------------------------------------------------------------------- action space
+def test_an_action_space_of_ones_own_drives_a_policy(tmp_path):
+    """From statistics over a loss, a folder on disk and back to joint targets."""
+    body, space = find_body("duo"), find_space("deltas:SPACE")
+    rng = np.random.default_rng(0)
+    state = body.home + 0.1 * rng.standard_normal((40, body.size))
+    actions = np.clip(state[:, None] + 0.02, body.action.low, body.action.high).repeat(16, 1)
+    inside = space.encode(body, state, actions)
+    np.testing.assert_allclose(space.decode(body, state, inside), actions, atol=1e-9)
+    config = VLAConfig.nano(body, action_space="deltas:SPACE", width=32, heads=2, layers=1, channels=24)
+    normaliser = Normaliser.fit(proprioception(body, state), inside, space.floor(body))
+    model = VLA(config)
+    assert np.isfinite(model.loss(config.fake_batch())["flow"].item())
+    Checkpoint(model, normaliser, Tokenizer.default(), frozenset()).save(tmp_path)
+    policy = VLAPolicy(tmp_path)
+    assert type(policy.space) is type(space)
+    seen = {image_key(n): np.zeros((2, h, w, 3), np.uint8) for n, h, w in config.cameras}
+    seen |= {STATE: state[:2], TASK: ["let go"] * 2, NOISE: np.zeros((2, *policy.noise_shape), np.float32)}
+    chunk = policy.act(seen, [Thought.nothing()] * 2)
+    # An untrained model says 0, the mean of what it was fitted to: every joint makes the mean move.
+    mean = np.clip(state[:2, None] + inside.mean(0).cumsum(0), body.action.low, body.action.high)
+    np.testing.assert_allclose(chunk, mean, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["bell:NOTHING", "nowhere:TASK"])
 def test_a_wrong_name_says_what_is_wrong(name):
     with pytest.raises(UnknownNameError, match="MODULE:OBJECT"):
         sample_scene(0, name)
+    with pytest.raises(UnknownNameError, match="MODULE:OBJECT"):
+        VLA(VLAConfig.nano(find_body("duo"), action_space=name, width=32, heads=2, layers=1, channels=24))

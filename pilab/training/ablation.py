@@ -1,0 +1,85 @@
+"""What is each part of the recipe worth? The same training with one part changed, several seeds each.
+
+Every arm runs the same steps on the same data with the same seeds, each on one core, and is measured on the same
+validation scenes. An arm is a run of the engine: resumable, in a folder of its own, with its rows in `rows.jsonl`.
+`run` is one run; `grid` is all of them. Re-planning intervals are arms without a training of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pilab.contracts import Row, Scale, UnknownNameError
+from pilab.engine import Engine
+from pilab.evaluation.rollout import evaluate
+from pilab.training.recipes import Recipe, laptop
+from pilab.training.train import train
+from pilab.vla.policy import VLAPolicy
+from pilab.world.scenes import VALIDATION
+
+BASE = "recipe"
+# Arm → what is different. Pictures per step are kept equal where a kind of row is taken out.
+ARMS: Mapping[str, Mapping[str, Any]] = {
+    BASE: {},
+    "one statistic for all steps": {"per_step_statistics": False},
+    "velocity prediction": {"model": {"clean": False}},
+    "no pointing scenes": {"rows": {"demonstrations": 80, "pointing": 0}},
+    "no point-only rows": {"rows": {"point_only": 0}},
+    "relative joints": {"model": {"action_space": "relative_joints"}},
+    "absolute joints": {"model": {"action_space": "absolute_joints"}},
+    "no image tokens": {"model": {"image_tokens": False}},
+    "no glimpses": {"model": {"glimpse": 0}},
+    "not insulated": {"insulate": False},
+    "regression (ACT)": {"model": {"head": "regression"}},
+}
+REPLAN = (1, 2, 8, 16)  # steps executed of each chunk, beside the recipe's own
+
+
+def recipe_of(arm: str, steps: int) -> Recipe:
+    """The laptop recipe, shortened, with the arm's one change."""
+    if arm not in ARMS:
+        raise UnknownNameError("arm", arm, list(ARMS))
+    change = dict(ARMS[arm])
+    base = laptop(Scale.LAPTOP)
+    change["model"] = {**base.model, **change.get("model", {})}
+    change["rows"] = dataclasses.replace(base.rows, **change.get("rows", {}))
+    quiet = {"success_episodes": 0, "success_every": 0, "validate_every": max(1, steps // 4)}
+    return dataclasses.replace(base, steps=steps, **quiet, **change)
+
+
+def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+    """One arm with one seed: train, then measure. config: arm, seed, steps, data, suite, episodes."""
+    arm, seed, folder = config["arm"], config["seed"], Path(folder)
+    done = train(
+        recipe_of(arm, config["steps"]), config["data"], folder / "checkpoint", seed=seed,
+        progress=False, threads=1,
+    )  # fmt: skip
+    policy = VLAPolicy(done)
+    rows: list[Row] = []
+    for interval in (policy.replan_interval, *(REPLAN if arm == BASE else ())):
+        name = arm if interval == policy.replan_interval else f"re-plan every {interval}"
+        rows += evaluate(
+            policy, config["suite"], config["episodes"], VALIDATION.start, arm=name, replan_interval=interval, threads=1,
+            progress=False,
+        )  # fmt: skip
+    rows = [dataclasses.replace(row, clusters={**row.clusters, "training_seed": seed}) for row in rows]
+    (folder / "rows.jsonl").write_text("".join(row.to_json() + "\n" for row in rows), encoding="utf-8")
+    own = [row.success for row in rows if row.arm == arm]
+    return {"arm": arm, "seed": seed, "minutes": done.origin["minutes"], "success": sum(own) / len(own)}
+
+
+def grid(
+    data: Iterable[str | Path], root: str | Path, *, steps: int, suite: str = "put", episodes: int = 200,
+    seeds: Iterable[int] = (0, 1, 2), arms: Iterable[str] = tuple(ARMS), workers: int = 2,
+) -> list[Row]:  # fmt: skip
+    """All arms and seeds on `workers` cores; goes on where it stopped. Returns the rows of all."""
+    engine = Engine(root, workers)
+    shared = {"steps": steps, "data": [str(Path(d).resolve()) for d in data], "suite": suite, "episodes": episodes}
+    configs = [{"arm": arm, "seed": seed, **shared} for seed in seeds for arm in arms]  # a whole seed first
+    engine.map("pilab.training.ablation:run", configs)
+    folders = [engine.submit("pilab.training.ablation:run", config).folder for config in configs]
+    lines = [line for f in folders for line in (f / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [Row.from_json(line) for line in lines]

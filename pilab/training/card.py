@@ -1,0 +1,69 @@
+"""The card of a checkpoint: what it is, what it learnt from, what it can do and what not, written from its own files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pilab.contracts import Row
+from pilab.evaluation.statistics import wilson
+from pilab.vla.checkpoint import CARD, WEIGHTS, Checkpoint
+
+
+def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
+    """Write README.md beside the weights. rows: results to report, of these weights only."""
+    folder = Path(folder)
+    checkpoint = Checkpoint.load(folder)
+    o, config, driving = checkpoint.origin or {}, checkpoint.model.config, checkpoint.driving
+    recipe, mine = o.get("recipe", {}), [row for row in rows if row.checkpoint in ("", checkpoint.hash)]
+    labels = ", ".join(name for name, there in o.get("labels", {}).items() if there) or "none"
+    size = (folder / WEIGHTS).stat().st_size / 1e6
+    lines = [
+        f"# A VLA for the body `{config.body}`",
+        "",
+        "Written by pilab from the checkpoint's own files.",
+        "",
+        f"- **Weights** `{checkpoint.hash}`: {o.get('parameters', 0):,} parameters, {size:.1f} MB; chunks of {config.horizon} "
+        f"steps, action space `{config.action_space}`, head `{config.head}`.",
+        f"- **Cameras** {', '.join(f'{n} {w}×{h}' for n, h, w in config.cameras)}; no touch, no force.",
+        f"- **Driven** with a new chunk every {driving.replan_interval} control steps and "
+        + (f"a thought every {driving.think_interval}." if driving.thinks else "no thought: on the instruction alone."),
+        f"- **Data** {o.get('about', ', '.join(o.get('data', [])))}; labels: {labels}; "
+        f"{recipe.get('pointing_scenes', 0)} pointing scenes. Simulated, collected with a script.",
+        f"- **Recipe** {recipe.get('steps')} steps of {recipe.get('rows')}, learning rate {recipe.get('learning_rate')}, seed "
+        f"{o.get('seed')}; the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
+        f"- **Made** in {o.get('minutes')} minutes of training at commit {o.get('commit') or 'unknown'} with "
+        + ", ".join(f"{n} {v}" for n, v in o.get("versions", {}).items())
+        + ".",
+    ]
+    if mine:
+        head = ["| suite | control | what | rate, 95 % Wilson interval |", "| --- | --- | --- | --- |"]
+        lines += ["", "## Measured", "", *head, *_table(mine)]
+    lines += [
+        "", "## Limits", "",
+        f"It knows {len(checkpoint.words)} words; others are accepted and flagged. It has seen one robot, one table and the "
+        "objects that are not reserved, all in simulation. It remembers nothing but its thought. It must not drive a real robot.",
+        "",
+    ]  # fmt: skip
+    path = folder / CARD
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    """Success per arm, suite, control and verb, and how often the spoken goal was followed."""
+    lines = []
+    for arm, suite, control in dict.fromkeys((row.arm, row.suite, row.control) for row in rows):
+        group = [row for row in rows if (row.arm, row.suite, row.control) == (arm, suite, control)]
+        verbs = dict.fromkeys(str(row.clusters.get("verb", "")) for row in group)
+        by_verb = {verb: [row for row in group if row.clusters.get("verb") == verb] for verb in verbs}
+        parts = {"success": group, **(by_verb if len(verbs) > 1 else {})}
+        for name, some in parts.items():
+            rate = wilson(sum(r.success for r in some), len(some))
+            lines.append(f"| {suite} | {control} | {name} | {rate.text()} |")
+        if control == "swap":
+            heard = [bool(r.metrics["followed"]) for r in group]
+            lines.append(
+                f"| {suite} | {control} | followed the spoken words | {wilson(sum(heard), len(heard)).text()} |"
+            )
+    return lines

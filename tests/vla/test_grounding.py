@@ -1,0 +1,185 @@
+"""Pictures to features, features to heat maps and points, masked losses, glimpses."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilab.vla.grounding import (
+    ROLES,
+    Grounding,
+    GroundingHead,
+    cell_centres,
+    glimpse,
+    glimpse_pixels,
+    grounding_losses,
+)
+from pilab.vla.vision import Vision
+
+HEIGHT, WIDTH = 6, 8  # cells
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def found(logits):
+    """A Grounding whose heat map has these logits (B, R, h, w)."""
+    points = logits.flatten(2).softmax(-1) @ cell_centres(*logits.shape[2:])
+    return Grounding(logits, points, torch.zeros(logits.shape[:2]))
+
+
+# ------------------------------------------------------------------------------------------------------------ heat maps
+def test_cells_are_counted_along_rows():
+    torch.testing.assert_close(
+        cell_centres(2, 4), torch.tensor([[u, v] for v in (0.25, 0.75) for u in (0.125, 0.375, 0.625, 0.875)])
+    )
+
+
+def test_heat_is_a_distribution_and_its_mean_the_point():
+    out = GroundingHead(24)(drawn(3, 24, HEIGHT, WIDTH))
+    assert out.logits.shape == out.heat.shape == (3, len(ROLES), HEIGHT, WIDTH)
+    assert out.points.shape == (3, len(ROLES), 2)
+    assert out.visible.shape == (3, len(ROLES))
+    torch.testing.assert_close(out.heat.sum((2, 3)), torch.ones(3, len(ROLES)))
+    u = (out.heat.sum(2) * (torch.arange(WIDTH) + 0.5) / WIDTH).sum(-1)
+    v = (out.heat.sum(3) * (torch.arange(HEIGHT) + 0.5) / HEIGHT).sum(-1)
+    torch.testing.assert_close(out.points, torch.stack([u, v], -1))
+
+
+def test_visibility_is_read_where_the_heat_is():
+    """With all heat in one cell, features elsewhere do not count."""
+    head = GroundingHead(4)
+    with torch.no_grad():
+        head.heat.weight.zero_()[:, 0] = 1.0
+    features = drawn(1, 4, HEIGHT, WIDTH)
+    features[:, 0] = 0
+    features[:, 0, 2, 3] = 100.0
+    other = features.clone()
+    other[:, 1:, 0, 0] += 5
+    assert torch.equal(head(features).visible, head(other).visible)
+    other[:, 1:, 2, 3] += 5
+    assert not torch.allclose(head(features).visible, head(other).visible)
+    torch.testing.assert_close(head(features).points[0, 0], torch.tensor([3.5 / WIDTH, 2.5 / HEIGHT]))
+
+
+# --------------------------------------------------------------------------------------------------------------- losses
+@settings(deadline=None, max_examples=60)
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_the_label_is_spread_over_the_four_nearest_cells(u, v):
+    """Read from the gradient of a cross entropy, which is softmax − target."""
+    logits = torch.zeros(1, 1, HEIGHT, WIDTH, requires_grad=True)
+    point = torch.tensor([[[u, v]]])
+    total, count = grounding_losses(found(logits), point, torch.ones(1, 1), torch.ones(1, 1))["heat"]
+    total.backward()
+    target = (1 / (HEIGHT * WIDTH) - logits.grad).flatten()
+    assert count == 1
+    assert target.min() > -1e-6
+    assert float(target.sum()) == pytest.approx(1, abs=1e-4)
+    assert (target > 1e-6).sum() <= 4
+    mean = target @ cell_centres(HEIGHT, WIDTH)
+    margin = torch.tensor([0.5 / WIDTH, 0.5 / HEIGHT])  # the mean of centres cannot leave the outermost ones
+    torch.testing.assert_close(mean, torch.minimum(torch.maximum(point[0, 0], margin), 1 - margin), atol=1e-4, rtol=0)
+
+
+def test_a_heat_map_on_the_label_costs_nothing_and_elsewhere_much():
+    logits = torch.zeros(1, 1, HEIGHT, WIDTH)
+    logits[0, 0, 2, 3] = 30.0
+    here, there = torch.tensor([[[3.5 / WIDTH, 2.5 / HEIGHT]]]), torch.tensor([[[6.5 / WIDTH, 2.5 / HEIGHT]]])
+    one = torch.ones(1, 1)
+    right, wrong = (grounding_losses(found(logits), at, one, one) for at in (here, there))
+    assert right["heat"][0] < 1e-5 and right["points"][0] < 1e-5
+    assert wrong["heat"][0] > 29
+    assert float(wrong["points"][0]) == pytest.approx(3 / WIDTH, abs=1e-5)
+    assert float(right["visible"][0]) == pytest.approx(math.log(2))  # of a logit of 0
+
+
+def test_sums_and_counts_of_masked_losses():
+    """Four cells of (visible, labelled): points count where both hold, visibility where labelled."""
+    logits, points = drawn(2, 2, HEIGHT, WIDTH), torch.full((2, 2, 2), 0.4)
+    visible, labelled = torch.tensor([[1.0, 0], [1, 0]]), torch.tensor([[1.0, 1], [0, 0]])
+    out = grounding_losses(found(logits), points, visible, labelled)
+    assert {name: float(count) for name, (_, count) in out.items()} == {"heat": 1, "points": 1, "visible": 2}
+    alone = grounding_losses(found(logits[:1, :1]), points[:1, :1], visible[:1, :1], labelled[:1, :1])
+    torch.testing.assert_close(out["heat"][0], alone["heat"][0])
+    torch.testing.assert_close(out["points"][0], alone["points"][0])
+
+
+def test_unlabelled_points_change_no_bit_and_get_no_gradient():
+    logits, seen = drawn(2, 2, HEIGHT, WIDTH).requires_grad_(), drawn(2, 2, seed=1).requires_grad_()
+    labelled, visible, points = torch.tensor([[1.0, 0], [1, 1]]), torch.ones(2, 2), torch.full((2, 2, 2), 0.4)
+    hidden, moved = visible.clone(), points.clone()
+    hidden[0, 1], moved[0, 1] = 0, torch.tensor([0.9, -3.0])  # out of the picture
+    out = dataclasses.replace(found(logits), visible=seen)
+    a, b = grounding_losses(out, points, visible, labelled), grounding_losses(out, moved, hidden, labelled)
+    for term in a:
+        assert torch.equal(a[term][0], b[term][0])
+    sum(total for total, _ in b.values()).backward()
+    assert not logits.grad[0, 1].any() and not seen.grad[0, 1]
+    assert logits.grad[0, 0].any() and seen.grad[0, 0] and torch.isfinite(logits.grad).all()
+
+
+def test_nothing_visible_is_finite():
+    labels = torch.full((2, 2, 2), -5.0), torch.zeros(2, 2), torch.ones(2, 2)
+    out = grounding_losses(found(drawn(2, 2, HEIGHT, WIDTH)), *labels)
+    assert out["heat"][0] == out["points"][0] == 0
+    assert all(torch.isfinite(total) for total, _ in out.values())
+
+
+# ------------------------------------------------------------------------------------------------------------- glimpses
+def test_a_glimpse_is_the_pixels_around_the_point():
+    image = torch.arange(10 * 12, dtype=torch.uint8).reshape(1, 10, 12, 1).expand(1, 10, 12, 3)
+    at = torch.tensor([[[6.5 / 12, 3.5 / 10], [0.0, 1.0]]])  # the middle of pixel (row 3, column 6), and a corner
+    patch = glimpse(image, at, 4)
+    assert patch.shape == (1, 2, 4, 4, 3) and patch.dtype == torch.uint8
+    assert torch.equal(patch[0, 0], image[0, 1:5, 4:8])
+    assert patch[0, 0, 2, 2, 0] == 3 * 12 + 6
+    # Beyond the rim the rim is repeated.
+    assert torch.equal(patch[0, 1, :, :, 0], image[0, [8, 9, 9, 9]][:, [0, 0, 0, 1], 0])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(-0.5, 1.5), st.floats(-0.5, 1.5))
+def test_glimpses_never_leave_the_picture(u, v):
+    rows, columns = glimpse_pixels(torch.tensor([[[u, v]]]), 10, 12, 6)
+    assert rows.shape == (1, 1, 6, 1) and columns.shape == (1, 1, 1, 6)
+    assert rows.min() >= 0 and rows.max() <= 9
+    assert columns.min() >= 0 and columns.max() <= 11
+
+
+# --------------------------------------------------------------------------------------------------------------- vision
+@pytest.fixture(scope="module")
+def vision():
+    torch.manual_seed(0)
+    return Vision(channels=24, condition=16, width=32, patch=32, blocks=1, film=2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (48, 48), (64, 64)])
+def test_features_at_stride_four_and_a_few_tokens(vision, height, width):
+    features, tokens = vision(drawn(2, 3, height, width), drawn(2, 16))
+    assert features.shape == (2, 24, height // 4, width // 4)
+    rows, columns = vision.grid(height, width)
+    assert tokens.shape == (2, rows * columns, 32)
+    assert (rows, columns) == (round(height / 32), round(width / 32))
+
+
+def test_words_reach_the_features(vision):
+    """Same picture, other condition, other features: within every row of one batch, and only there."""
+    picture, condition = drawn(1, 3, 48, 48).expand(2, -1, -1, -1), drawn(2, 16)
+    features, tokens = vision(picture, condition)
+    assert not torch.allclose(features[0], features[1], atol=1e-3)
+    assert not torch.allclose(tokens[0], tokens[1], atol=1e-3)
+    same, _ = vision(picture, condition[:1].expand(2, -1))
+    torch.testing.assert_close(same[0], same[1])
+
+
+def test_pictures_of_a_batch_do_not_meet(vision):
+    pictures, condition = drawn(5, 3, 48, 64), drawn(5, 16)
+    whole = vision(pictures, condition)
+    for i in range(5):
+        alone = vision(pictures[i : i + 1], condition[i : i + 1])
+        for a, b in zip(alone, whole, strict=True):
+            torch.testing.assert_close(a[0], b[i], atol=1e-5, rtol=1e-4)
