@@ -155,6 +155,19 @@ def evaluate(options: argparse.Namespace) -> None:
     print(json.dumps(digest) if options.json else rollout.table(digest))
 
 
+def report(options: argparse.Namespace) -> None:
+    """Write a checkpoint's card."""
+    from pilab.contracts import Row
+    from pilab.training.card import write_card
+
+    rows = []
+    for name in options.rows or ():
+        data = Path(name).read_bytes()
+        text = gzip.decompress(data) if name.endswith(".gz") else data
+        rows += [Row.from_json(line) for line in text.decode().splitlines()]
+    print(write_card(options.folder, rows))
+
+
 def _strip_writer(folder: Path):
     """Save a film strip of every episode: six moments, with what the policy had in mind."""
     from pilab.figures.strips import film_strip
@@ -314,13 +327,17 @@ def parser() -> argparse.ArgumentParser:
         "--episodes", type=positive, default=40, help="N: scenes are the seeds S … S+N−1, dealt to the verbs in turn"
     )
     p.add_argument("--seed", type=int, default=600_000, help="S, the first scene seed")
-    p.add_argument("--control", default="none", help="none, black, swap, scramble or replay")
+    p.add_argument("--control", default="none", help="none, black, swap, scramble, paraphrase or replay")
     p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
     p.add_argument("--batch", type=positive, default=8, help="worlds at a time")
     p.add_argument("--threads", type=positive, help="threads that advance them; all cores if not given")
     p.add_argument("--rows", metavar="FILE", help="write the result rows here (.jsonl or .jsonl.gz)")
     p.add_argument("--strips", metavar="DIR", help="save a film strip of every episode here")
     machine(p)
+
+    p = verb(verbs, "report", report, "write a checkpoint's card", "pilab report runs/vla --rows runs/put.jsonl")
+    p.add_argument("folder", metavar="CHECKPOINT")
+    p.add_argument("--rows", nargs="+", metavar="FILE", help="result rows of these weights, as `evaluate --rows` writes them")
 
     p = verb(verbs, "bench", bench, "measure speed on this machine", "pilab bench --json")
     p.add_argument("--peer", metavar="PYTHON", help="a Python with the real lerobot library, to compare reading with")

@@ -5,6 +5,8 @@
   original task, `followed` the spoken one. A policy that still succeeds does not listen. A privileged policy is handed the
   other goal: there, the control checks the stack and the metrics, not listening.
 * `scramble`: the words of the instruction in random order, each with its letters shuffled.
+* `paraphrase`: the same goal in a sentence whose template nothing is ever trained on. A policy that hears words, and has not
+  learnt sentences by heart, does as well as before.
 * `replay`: recorded commands of the demonstrator, played back through the whole stack in the same scene; the rows stand
   under the name of what was replayed.
 
@@ -51,6 +53,11 @@ def scramble(trial: Trial, rng: np.random.Generator) -> Trial:
     return dataclasses.replace(trial, spoken=trial.scene.replace(instruction=nonsense))
 
 
+def paraphrase(trial: Trial, rng: np.random.Generator) -> Trial:
+    """The same goal in unheard words."""
+    return dataclasses.replace(trial, spoken=respoken(trial.scene, trial.scene.goal, rng, held_out=True))
+
+
 def unchanged(trial: Trial, rng: np.random.Generator) -> Trial:
     return trial
 
@@ -60,5 +67,6 @@ CONTROLS: Mapping[str, Callable[[Trial, np.random.Generator], Trial]] = {
     "black": black,
     "swap": swap,
     "scramble": scramble,
+    "paraphrase": paraphrase,
     "replay": unchanged,
 }

@@ -35,13 +35,15 @@ class Success(Callback):
         if self.every and trainer.global_step % self.every == 0 and trainer.global_step < trainer.max_steps:
             self.run(trainer.global_step)
 
-    def run(self, step: int) -> None:
+    def run(self, step: int) -> list[Row]:
+        """Measure now, and write it down."""
         began = time.perf_counter()
         rows = self.measure()
         rate = sum(row.success for row in rows) / max(len(rows), 1)
         entry = {"step": step, "success": rate, "episodes": len(rows), "seconds": round(time.perf_counter() - began, 1)}
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+        return rows
 
 
 class Clock(Callback):

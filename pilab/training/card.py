@@ -28,8 +28,8 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         f"- **Cameras** {', '.join(f'{n} {w}×{h}' for n, h, w in config.cameras)}; no touch, no force.",
         f"- **Driven** with a new chunk every {driving.replan_interval} control steps and "
         + (f"a thought every {driving.think_interval}." if driving.thinks else "no thought: on the instruction alone."),
-        f"- **Data** {o.get('about', ', '.join(o.get('data', [])))}; labels: {labels}; "
-        f"{recipe.get('pointing_scenes', 0)} pointing scenes. Simulated, collected with a script.",
+        f"- **Data** {_data(o.get('data', []))}; labels: {labels}; "
+        f"{recipe.get('pointing_scenes', 0)} pointing scenes. All simulated.",
         f"- **Recipe** {recipe.get('steps')} steps of {recipe.get('rows')}, learning rate {recipe.get('learning_rate')}, seed "
         f"{o.get('seed')}; the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
         f"- **Made** in {o.get('minutes')} minutes of training at commit {o.get('commit') or 'unknown'} with "
@@ -42,12 +42,17 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
     lines += [
         "", "## Limits", "",
         f"It knows {len(checkpoint.words)} words; others are accepted and flagged. It has seen one robot, one table and the "
-        "objects that are not reserved, all in simulation. It remembers nothing but its thought. It must not drive a real robot.",
+        "objects that are not reserved, all in simulation. It remembers nothing but its thought. Not for a real robot.",
         "",
     ]  # fmt: skip
     path = folder / CARD
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+def _data(datasets: Sequence[dict]) -> str:
+    """Names and sizes of datasets."""
+    return ", ".join(f"{d['name']} ({d['episodes']} episodes, {d['frames']:,} frames)" for d in datasets) or "unknown"
 
 
 def _table(rows: Sequence[Row]) -> list[str]:

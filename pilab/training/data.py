@@ -62,6 +62,10 @@ class Demonstrations:
             "subtasks": all(SUBTASK in d.features for d in datasets),
             "scenes": all("scene" in row for d in datasets for row in d.episodes),
         }
+        self.origin = [
+            {"name": d.root.name, "id": d.id, "episodes": len(d.episodes), "frames": len(d), **d.pilab.get("meta", {})}
+            for d in datasets
+        ]
         self.state = np.concatenate([d.columns[STATE] for d in datasets])
         self.action = np.concatenate([d.columns[ACTION] for d in datasets])
         lengths = np.concatenate([d.lengths for d in datasets])

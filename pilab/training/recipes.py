@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pilab.contracts import Scale, UnknownNameError, load
 from pilab.training.data import Rows
+from pilab.vla.checkpoint import Driving
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Recipe:
     success_every: int = 0  # steps between closed-loop measurements; 0 for none but the last
     success_episodes: int = 40  # validation scenes of each of them
     success_suite: str = "all"
+    driving: Driving = field(default_factory=Driving)  # how the policy is to be run
     precision: str = "32-true"  # Lightning's; bf16 is slower than fp32 on most CPUs
 
 

@@ -11,6 +11,7 @@ Design choices
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import statistics
@@ -28,7 +29,6 @@ import psutil
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
-from pytorch_lightning.loggers import CSVLogger
 from torch.utils.flop_counter import FlopCounterMode
 
 from pilab.contracts import NOISE, Thought
@@ -37,6 +37,7 @@ from pilab.robots.executor import batch
 from pilab.training.data import Demonstrations, Mixture
 from pilab.training.module import Learner
 from pilab.training.recipes import Recipe
+from pilab.training.train import keep_memory, make_trainer
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
@@ -72,6 +73,7 @@ def measure(
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     torch.set_num_threads(threads or os.cpu_count() or 1)
     torch.set_flush_denormal(True)
+    keep_memory()
     pl.seed_everything(0, verbose=False)
     robot = find_body(body)
     config = getattr(VLAConfig, recipe.size)(robot, **recipe.model)
@@ -100,10 +102,9 @@ def train_for(recipe: Recipe, config: VLAConfig, mixture: Mixture, steps: int) -
     learner = Learner(VLA(config).to(memory_format=torch.channels_last), recipe, recipe.insulate, 0)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = pl.Trainer(
-            max_steps=steps, accelerator="cpu", precision=recipe.precision, gradient_clip_val=recipe.clip,
-            logger=CSVLogger(folder), log_every_n_steps=20, enable_model_summary=False, enable_progress_bar=False,
-            enable_checkpointing=False, callbacks=[EMAWeightAveraging(decay=recipe.average), watch],
+        trainer = make_trainer(
+            dataclasses.replace(recipe, steps=steps), folder, [EMAWeightAveraging(decay=recipe.average), watch],
+            accelerator="cpu", enable_progress_bar=False, enable_checkpointing=False,
         )  # fmt: skip
         trainer.fit(learner, torch.utils.data.DataLoader(mixture, batch_size=None))
     return watch

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from pilab.contracts import DatasetError
+from pilab.contracts import DatasetError, Row
 from pilab.data.pointing import PointingScenes
 from pilab.engine import provenance
 from pilab.evaluation.rollout import evaluate
 from pilab.training.callbacks import Clock, Progress, Success
+from pilab.training.card import write_card
 from pilab.training.data import Demonstrations, Mixture
 from pilab.training.module import Learner
 from pilab.training.phrases import vocabulary
@@ -36,17 +37,13 @@ def train(
     recipe: Recipe, data: Sequence[str | Path], out: str | Path, *, body: str = "duo", seed: int = 0,
     progress: bool = True, threads: int | None = None,
 ) -> Checkpoint:  # fmt: skip
-    """Train on the LeRobot datasets `data` and leave a checkpoint in `out`, beside `metrics.csv` and `success.jsonl`.
+    """Train on the LeRobot datasets `data`; `out` gets a checkpoint with its card, `log/metrics.csv` and `success.jsonl`.
 
-    A killed run goes on from its last step when started again with the same arguments. Raises `DatasetError` where `out`
-    belongs to another run.
+    A killed run goes on from its last validation when started again with the same arguments. Raises `DatasetError` where
+    `out` belongs to another run.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    plan = json.loads(
-        json.dumps({"recipe": asdict(recipe), "data": [str(d) for d in data], "body": body, "seed": seed})
-    )
-    _claim(out / "plan.json", plan)
+    _claim(out, {"recipe": asdict(recipe), "data": [str(d) for d in data], "body": body, "seed": seed})
     torch.set_num_threads(threads or os.cpu_count() or 1)
     torch.set_flush_denormal(True)
     keep_memory()
@@ -57,64 +54,58 @@ def train(
     scenes = None
     if recipe.pointing_scenes and recipe.rows.pointing:
         scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
-    normaliser = demonstrations.normaliser(recipe.per_step_statistics)
-    tokenizer = Tokenizer.default()
+    normaliser, tokenizer = demonstrations.normaliser(recipe.per_step_statistics), Tokenizer.default()
     mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed)
-    insulate = recipe.insulate and (
-        demonstrations.labels["points"] or demonstrations.labels["subtasks"] or scenes is not None
-    )
-    model = VLA(config).to(memory_format=torch.channels_last)
-    learner = Learner(model, recipe, insulate, seed)
-    clock = Clock()
+    labels = demonstrations.labels
+    # Where nothing else would train the trunk, the actions have to.
+    insulate = recipe.insulate and (labels["points"] or labels["subtasks"] or scenes is not None)
+    learner, clock = Learner(VLA(config).to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
     origin = {
-        **plan,
-        **provenance(),
-        "insulated": insulate,
-        "labels": demonstrations.labels,
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
+        "recipe": asdict(recipe), "data": demonstrations.origin, "labels": labels, "seed": seed, "insulated": insulate,
+        "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
+    }  # fmt: skip
     words = vocabulary(demonstrations.scenes, demonstrations.said)
 
     def checkpoint() -> Checkpoint:
-        return Checkpoint(model, normaliser, tokenizer, words, origin={**origin, "minutes": round(clock.spent / 60, 1)})
+        spent = {"minutes": round(clock.spent / 60, 1)}
+        return Checkpoint(learner.model, normaliser, tokenizer, words, recipe.driving, {**origin, **spent})
 
-    def measure():
-        was = model.training
+    def measure() -> list[Row]:
+        was = learner.training
         rows = evaluate(
-            VLAPolicy(checkpoint()),
-            recipe.success_suite,
-            recipe.success_episodes,
-            VALIDATION.start,
-            body=body,
-            arm="vla",
-            progress=False,
-        )
-        model.train(was)
+            VLAPolicy(checkpoint()), recipe.success_suite, recipe.success_episodes, VALIDATION.start, body=body,
+            arm="vla", progress=False,
+        )  # fmt: skip
+        learner.train(was)
         return rows
 
     success = Success(measure, recipe.success_every, out / "success.jsonl")
     resume = out / "resume" / "last.ckpt"
-    trainer = pl.Trainer(
-        max_steps=recipe.steps, accelerator="auto", devices=1, precision=recipe.precision, gradient_clip_val=recipe.clip,
-        logger=CSVLogger(out, name="", version="log"), log_every_n_steps=20, enable_model_summary=False,
+    keep = ModelCheckpoint(resume.parent, save_last=True, save_top_k=0, every_n_train_steps=recipe.validate_every)
+    # Success before averaging: at the end of a validation the averaged weights are still in place for it.
+    trainer = make_trainer(
+        recipe, out, [clock, success, EMAWeightAveraging(decay=recipe.average), keep, *([Progress()] if progress else [])],
         enable_progress_bar=progress, val_check_interval=recipe.validate_every, check_val_every_n_epoch=None,
-        num_sanity_val_steps=0, use_distributed_sampler=False,
-        callbacks=[
-            clock, success, EMAWeightAveraging(decay=recipe.average),
-            ModelCheckpoint(out / "resume", save_last=True, save_top_k=0, every_n_train_steps=recipe.validate_every),
-            *([Progress()] if progress else []),
-        ],
     )  # fmt: skip
-    loader = torch.utils.data.DataLoader(mixture, batch_size=None)
-    held_out = torch.utils.data.DataLoader(mixture.held_out(), batch_size=None)
+    loader, held_out = (torch.utils.data.DataLoader(x, batch_size=None) for x in (mixture, mixture.held_out()))
     if resume.exists():
         mixture.start = torch.load(resume, map_location="cpu", weights_only=True)["global_step"]
     trainer.fit(learner, loader, held_out, ckpt_path=resume if resume.exists() else None, weights_only=True)
     done = checkpoint()
     done.save(out)
-    if recipe.success_episodes:
-        success.run(trainer.global_step)
+    write_card(out, success.run(trainer.global_step) if recipe.success_episodes else ())
     return done
+
+
+def make_trainer(recipe: Recipe, folder: str | Path, callbacks: list[Callback], **options: object) -> pl.Trainer:
+    """Lightning's Trainer as every training and every timing uses it; it logs to `folder`/log/metrics.csv."""
+    return pl.Trainer(
+        **{
+            "max_steps": recipe.steps, "devices": 1, "precision": recipe.precision, "gradient_clip_val": recipe.clip,
+            "logger": CSVLogger(folder, name="", version="log"), "log_every_n_steps": 20, "num_sanity_val_steps": 0,
+            "enable_model_summary": False, "callbacks": callbacks, **options,
+        }
+    )  # fmt: skip
 
 
 def keep_memory() -> None:
@@ -126,13 +117,11 @@ def keep_memory() -> None:
                 libc.mallopt(option, value)
 
 
-def _claim(path: Path, plan: dict[str, object]) -> None:
-    """Write down what this folder is for, or compare."""
-    if path.exists():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known != plan:
-            changed = [k for k in plan if known.get(k) != plan[k]]
-            raise DatasetError(
-                f"{path.parent} holds another training ({', '.join(changed)} differ); use another folder, or delete it"
-            )
+def _claim(out: Path, plan: dict[str, object]) -> None:
+    """Write down what a folder is for, or compare."""
+    out.mkdir(parents=True, exist_ok=True)
+    path, plan = out / "plan.json", json.loads(json.dumps(plan))
+    if path.exists() and (known := json.loads(path.read_text(encoding="utf-8"))) != plan:
+        changed = ", ".join(k for k in plan if known.get(k) != plan[k])
+        raise DatasetError(f"{out} holds another training ({changed} differ); use another folder, or delete it")
     path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
