@@ -337,7 +337,9 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb(verbs, "report", report, "write a checkpoint's card", "pilab report runs/vla --rows runs/put.jsonl")
     p.add_argument("folder", metavar="CHECKPOINT")
-    p.add_argument("--rows", nargs="+", metavar="FILE", help="result rows of these weights, as `evaluate --rows` writes them")
+    p.add_argument(
+        "--rows", nargs="+", metavar="FILE", help="result rows of these weights, as `evaluate --rows` writes them"
+    )
 
     p = verb(verbs, "bench", bench, "measure speed on this machine", "pilab bench --json")
     p.add_argument("--peer", metavar="PYTHON", help="a Python with the real lerobot library, to compare reading with")

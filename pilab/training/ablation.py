@@ -15,6 +15,7 @@ from typing import Any
 from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.engine import Engine
 from pilab.evaluation.rollout import evaluate
+from pilab.training.data import Rows
 from pilab.training.recipes import Recipe, laptop
 from pilab.training.train import train
 from pilab.vla.policy import VLAPolicy
@@ -26,7 +27,8 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     BASE: {},
     "one statistic for all steps": {"per_step_statistics": False},
     "velocity prediction": {"model": {"clean": False}},
-    "no pointing scenes": {"rows": {"demonstrations": 80, "pointing": 0}},
+    "mean square error": {"model": {"robust": 0.0}},
+    "no pointing scenes": {"rows": {"demonstrations": Rows().demonstrations + Rows().pointing, "pointing": 0}},
     "no point-only rows": {"rows": {"point_only": 0}},
     "relative joints": {"model": {"action_space": "relative_joints"}},
     "absolute joints": {"model": {"action_space": "absolute_joints"}},

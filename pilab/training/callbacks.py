@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -47,13 +48,20 @@ class Success(Callback):
 
 
 class Clock(Callback):
-    """Seconds spent training, over all resumed parts."""
+    """Seconds spent training, over all resumed parts, without those spent measuring success."""
 
     def __init__(self) -> None:
         self.seconds, self._began = 0.0, 0.0
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._began = time.perf_counter()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time that does not count."""
+        began = time.perf_counter()
+        yield
+        self.seconds -= time.perf_counter() - began if self._began else 0.0
 
     @property
     def spent(self) -> float:

@@ -15,7 +15,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
     folder = Path(folder)
     checkpoint = Checkpoint.load(folder)
     o, config, driving = checkpoint.origin or {}, checkpoint.model.config, checkpoint.driving
-    recipe, mine = o.get("recipe", {}), [row for row in rows if row.checkpoint in ("", checkpoint.hash)]
+    recipe, mine = o.get("recipe", {}), [row for row in rows if row.checkpoint == checkpoint.hash]
     labels = ", ".join(name for name, there in o.get("labels", {}).items() if there) or "none"
     size = (folder / WEIGHTS).stat().st_size / 1e6
     lines = [
@@ -37,12 +37,16 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         + ".",
     ]
     if mine:
-        head = ["| suite | control | what | rate, 95 % Wilson interval |", "| --- | --- | --- | --- |"]
+        head = [
+            "| arm | suite | control | seeds from | what | rate [95 % Wilson interval] |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
         lines += ["", "## Measured", "", *head, *_table(mine)]
     lines += [
         "", "## Limits", "",
-        f"It knows {len(checkpoint.words)} words; others are accepted and flagged. It has seen one robot, one table and the "
-        "objects that are not reserved, all in simulation. It remembers nothing but its thought. Not for a real robot.",
+        f"It knows {len(checkpoint.words)} words; others are accepted and flagged. "
+        f"{o.get('reserved', 0)} of its training episodes hold something that is reserved for testing. It remembers nothing "
+        "but its thought, and has been tried in simulation alone.",
         "",
     ]  # fmt: skip
     path = folder / CARD
@@ -60,15 +64,15 @@ def _table(rows: Sequence[Row]) -> list[str]:
     lines = []
     for arm, suite, control in dict.fromkeys((row.arm, row.suite, row.control) for row in rows):
         group = [row for row in rows if (row.arm, row.suite, row.control) == (arm, suite, control)]
+        first = min(row.seed for row in group)
         verbs = dict.fromkeys(str(row.clusters.get("verb", "")) for row in group)
         by_verb = {verb: [row for row in group if row.clusters.get("verb") == verb] for verb in verbs}
         parts = {"success": group, **(by_verb if len(verbs) > 1 else {})}
         for name, some in parts.items():
             rate = wilson(sum(r.success for r in some), len(some))
-            lines.append(f"| {suite} | {control} | {name} | {rate.text()} |")
+            lines.append(f"| {arm} | {suite} | {control} | {first} | {name} | {rate.text()} |")
         if control == "swap":
             heard = [bool(r.metrics["followed"]) for r in group]
-            lines.append(
-                f"| {suite} | {control} | followed the spoken words | {wilson(sum(heard), len(heard)).text()} |"
-            )
+            rate = wilson(sum(heard), len(heard))
+            lines.append(f"| {arm} | {suite} | {control} | {first} | followed the spoken words | {rate.text()} |")
     return lines

@@ -14,6 +14,8 @@ Design choices
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +23,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
-from pilab.contracts import ACTION, STATE, DatasetError, Embodiment, Scene, image_key, points_key
+from pilab.contracts import ACTION, STATE, DatasetError, Embodiment, ReservedError, Scene, image_key, points_key
 from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.pointing import PointingScenes
@@ -32,30 +35,34 @@ from pilab.vla.actions import Normaliser, find_space, proprioception
 from pilab.vla.grounding import ROLES, glimpse_pixels
 from pilab.vla.model import Batch, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
+from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, task_of
-
-STALE = 10  # control steps: how old a thought may be that is acted upon
 
 
 @dataclass(frozen=True)
 class Rows:
     """How many rows of each kind a step draws."""
 
-    demonstrations: int = 32
-    pointing: int = 24
-    point_only: int = 384
+    demonstrations: int = 24
+    pointing: int = 16
+    point_only: int = 512
 
 
 class Demonstrations:
     """The frames of one or more datasets of a body, with their labels, as arrays over all frames N."""
 
-    def __init__(self, folders: Sequence[str | Path], config: VLAConfig, body: Embodiment, held_out: int = 40) -> None:
-        """held_out: every so-many-th episode is left to validation. Raises `DatasetError` for data of another body."""
+    def __init__(
+        self, folders: Sequence[str | Path], config: VLAConfig, body: Embodiment, *, held_out: int = 40,
+        progress: bool = True,
+    ) -> None:  # fmt: skip
+        """held_out: one episode in so many is left to validation, at least one where there are two. Raises `DatasetError`
+        for data of another body.
+        """
         self.config, self.body = config, body
         datasets = [LeRobotDataset(folder) for folder in folders]
         for dataset in datasets:
             self._check(dataset)
-        self.caches = [FrameCache.open(dataset) for dataset in datasets]
+        self.caches = [FrameCache.open(d, functools.partial(tqdm, disable=not progress)) for d in datasets]
         self.offsets = np.cumsum([0, *(len(d) for d in datasets)])
         self.labels = {
             "points": all(points_key(c) in d.features for d in datasets for c, _, _ in config.cameras),
@@ -70,6 +77,7 @@ class Demonstrations:
         self.action = np.concatenate([d.columns[ACTION] for d in datasets])
         lengths = np.concatenate([d.lengths for d in datasets])
         stops = np.cumsum(lengths)
+        # episodes of a person's own that hold what is kept for testing
         self.episode = np.repeat(np.arange(len(lengths)), lengths)
         self.first = np.repeat(stops - lengths, lengths)  # the first and
         self.last = np.repeat(stops - 1, lengths)  # the last frame of each frame's episode
@@ -78,7 +86,11 @@ class Demonstrations:
         self.scenes = (
             [Scene.from_json(row["scene"]) for d in datasets for row in d.episodes] if self.labels["scenes"] else []
         )
-        held = np.arange(len(lengths)) % held_out == held_out - 1
+        # Episodes of a person's own may hold what is kept for testing: the card says how many.
+        self.reserved = sum(map(_is_reserved, self.scenes))
+        held = np.zeros(len(lengths), bool)  # drawn once and for all, so that runs with different seeds can be compared
+        if len(lengths) > 1:
+            held[np.random.default_rng(0).permutation(len(lengths))[: max(1, len(lengths) // held_out)]] = True
         frames = np.arange(len(self.state))
         self.training, self.validation = frames[~held[self.episode]], frames[held[self.episode]]
 
@@ -100,10 +112,14 @@ class Demonstrations:
         return proprioception(self.body, self.state.astype(float)).astype(np.float32)
 
     def chunks(self, frames: np.ndarray) -> np.ndarray:
-        """(B, H, D) in the action space; an episode's last action is repeated beyond its end."""
+        """(B, H, D) in the action space; beyond an episode's end its last action, which `within` says does not count."""
         ahead = np.minimum(frames[:, None] + np.arange(self.config.horizon), self.last[frames][:, None])
         space = find_space(self.config.action_space)
         return space.encode(self.body, self.state[frames].astype(float), self.action[ahead].astype(float))
+
+    def within(self, frames: np.ndarray) -> np.ndarray:
+        """(B, H) bool: steps of the chunks before the ends of their episodes."""
+        return frames[:, None] + np.arange(self.config.horizon) <= self.last[frames][:, None]
 
     def take(self, key: str, frames: np.ndarray) -> np.ndarray:
         """Rows of a cached key, from whichever dataset each frame belongs to."""
@@ -141,10 +157,12 @@ class Demonstrations:
         return out, np.ones(out.shape[:3], np.float32)
 
     # ------------------------------------------------------------------------------------------------------------- words
-    def texts(self, frames: np.ndarray, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
-        """ℓ for each frame, and where it is the instruction (B,) bool; elsewhere it is the subtask."""
+    def texts(self, frames: np.ndarray, rng: np.random.Generator, stale: int) -> tuple[list[str], np.ndarray]:
+        """ℓ for each frame, and where it is the instruction (B,) bool; elsewhere it is the subtask of at
+        most `stale` control steps ago.
+        """
         whole = (rng.random(len(frames)) < 0.5) | (self.subtask is None)
-        thought = np.maximum(frames - rng.integers(0, STALE, len(frames)), self.first[frames])
+        thought = np.maximum(frames - rng.integers(0, stale, len(frames)), self.first[frames])
         texts = []
         for frame, then, instruction in zip(frames, thought, whole, strict=True):
             episode = self.episode[frame]
@@ -159,10 +177,20 @@ class Demonstrations:
         return texts, whole
 
     def normaliser(self, per_step: bool = True, most: int = 20_000) -> Normaliser:
-        """Statistics of the training frames, of at most so many of them."""
-        frames = self.training[:: max(1, len(self.training) // most)]
+        """Statistics of training frames, at most so many, whose chunks lie within their episodes."""
+        whole = self.training[self.within(self.training).all(1)]
+        whole = whole if len(whole) else self.training  # episodes shorter than a chunk
+        frames = whole[:: max(1, len(whole) // most)]
         floor = find_space(self.config.action_space).floor(self.body)
         return Normaliser.fit(self.proprioception[frames], self.chunks(frames), floor, per_step)
+
+
+def _is_reserved(scene: Scene) -> bool:
+    """Whether a scene holds what no collected training data may hold."""
+    with contextlib.suppress(ReservedError):
+        refuse_reserved(scene)
+        return False
+    return True
 
 
 def stops_of(dataset: LeRobotDataset) -> np.ndarray:
@@ -175,11 +203,11 @@ class Mixture(torch.utils.data.IterableDataset):
 
     def __init__(
         self, demonstrations: Demonstrations, scenes: PointingScenes | None, normaliser: Normaliser,
-        tokenizer: Tokenizer, rows: Rows, seed: int,
+        tokenizer: Tokenizer, rows: Rows, seed: int, stale: int = 10,
     ) -> None:  # fmt: skip
         super().__init__()
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
-        self.tokenizer, self.rows, self.seed = tokenizer, rows, seed
+        self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
         self.config, self.start = demonstrations.config, 0
 
     def __iter__(self) -> Iterator[list[Batch]]:
@@ -199,16 +227,18 @@ class Mixture(torch.utils.data.IterableDataset):
         return batches
 
     def held_out(self, rows: int = 256) -> list[Batch]:
-        """The same frames of the validation episodes every time."""
-        rng = np.random.default_rng([self.seed, 2**31])
-        return [
-            self.demonstrated(part, rng) for part in np.array_split(rng.choice(self.demonstrations.validation, rows), 4)
-        ]
+        """The same frames of the validation episodes, in the same words, every time; nothing where there are none."""
+        rng, frames = np.random.default_rng(2**31), self.demonstrations.validation
+        return (
+            [self.demonstrated(part, rng) for part in np.array_split(rng.choice(frames, rows), 4)]
+            if len(frames)
+            else []
+        )
 
     # -------------------------------------------------------------------------------------------------- three kinds of rows
     def demonstrated(self, frames: np.ndarray, rng: np.random.Generator) -> Batch:
         d = self.demonstrations
-        texts, whole = d.texts(frames, rng)
+        texts, whole = d.texts(frames, rng, self.stale)
         batch = self._robot(frames, texts)
         batch.images = {n: torch.from_numpy(d.take(image_key(n), frames)) for n, _, _ in self.config.cameras}
         if d.labels["points"] and d.labels["scenes"]:
@@ -239,7 +269,7 @@ class Mixture(torch.utils.data.IterableDataset):
 
     def told(self, frames: np.ndarray, rng: np.random.Generator) -> Batch:
         d = self.demonstrations
-        texts, _ = d.texts(frames, rng)
+        texts, _ = d.texts(frames, rng, self.stale)
         batch = self._robot(frames, texts)
         points, _ = d.points(frames, texts)
         points[..., :2] += 0.006 * rng.standard_normal(points[..., :2].shape)  # as inexact as heat maps are
@@ -261,7 +291,7 @@ class Mixture(torch.utils.data.IterableDataset):
         actions = np.zeros((len(frames), c.horizon, c.action_slots), np.float32)
         actions[..., : inside.shape[-1]] = inside
         present = np.zeros_like(actions)
-        present[..., : inside.shape[-1]] = 1
+        present[..., : inside.shape[-1]] = d.within(frames)[..., None]
         state = self._state(d.state[frames])
         return Batch(text, mask, state=state, actions=torch.from_numpy(actions), action_mask=torch.from_numpy(present))
 

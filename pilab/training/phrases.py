@@ -11,10 +11,12 @@ Design choices
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from pilab.contracts import Goal, Scene, find
+from pilab.vla.tokenizer import Tokenizer
 from pilab.world import objects, places
 from pilab.world.scenes import is_reserved_cell
 from pilab.world.task import Task, facts_of, name_of, task_of
@@ -54,6 +56,7 @@ def names(part: str | None, scene: Scene) -> tuple[str, ...]:
     return () if part is None else (part,)
 
 
+SAID_OF_PICTURES = ("put", "push", "open", "close")  # verbs whose instructions a still picture may come with
 POINTERS = (
     "pick up {}", "reach behind {}", "take the handle of {}", "find {}", "look at {}", "point at {}", "where is {}",
     "go to {}", "grasp {}", "touch {}", "take {}", "show me {}",
@@ -83,12 +86,24 @@ def pointing(parts: tuple[str, ...], rng: np.random.Generator) -> tuple[str, int
     return text, parts.index(goal.object), None if goal.place is None else parts.index(goal.place)
 
 
-def vocabulary(scenes: list[Scene], said: list[str]) -> frozenset[str]:
-    """All words that training on these scenes can show: of templates, names, subtasks, pointers and recorded sentences."""
-    texts = [*said, *POINTERS]
+def vocabulary(
+    scenes: Sequence[Scene], said: Sequence[str], pictures: Sequence[tuple[str, ...]] = ()
+) -> frozenset[str]:
+    """All words that training can show: recorded sentences, what is said of the demonstrations' scenes, and of `pictures`,
+    each the names of the parts in it.
+    """
+    texts, tasks = set(said), {}
     for scene in {(s.task, s.goal, s.facts): s for s in scenes}.values():
-        task, facts = task_of(scene), facts_of(scene)
-        texts += [*task.templates, *task.paraphrases, *task.subtasks(scene, facts), "the in on"]
-        for part in scene.parts:
-            texts += names(part.name, scene)
-    return frozenset(word for text in set(texts) for word in re.sub(r"\{.*?\}", " ", text.lower()).split())
+        tasks[scene.task] = task_of(scene)
+        texts.update(task_of(scene).subtasks(scene, facts_of(scene)))
+        texts.update(name for part in scene.parts for name in names(part.name, scene))
+    if pictures:
+        facts = objects.household()
+        tasks |= {verb: find(verb, "pilab.world.tasks", "TASK") for verb in SAID_OF_PICTURES}
+        texts.update(POINTERS)
+        for part in {part for parts in pictures for part in parts}:
+            texts.update((facts.noun(part), objects.describe(part)) if part in facts.rows else (part,))
+    for task in tasks.values():
+        texts.update((*task.templates, *task.paraphrases, "the in on"))
+    words = Tokenizer.default().words
+    return frozenset(word for text in texts for word in words(re.sub(r"\{.*?\}", " ", text)))

@@ -39,15 +39,14 @@ class Recipe:
     weights: Mapping[str, float] = field(
         # A point that is off by one picture width costs 3; the others are of the size of the flow's loss at the start.
         default_factory=lambda: {
-            "flow": 1.0,
-            "regression": 1.0,
+            "action": 1.0,
             "heat": 0.3,
             "points": 3.0,
             "visible": 0.3,
             "language": 0.1,
         }
     )
-    learning_rate: float = 2e-3  # small models bear, and need, more than large ones
+    learning_rate: float = 3e-3  # small models bear, and need, more than large ones
     weight_decay: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.98)
     warm_up: int = 60  # steps

@@ -37,72 +37,84 @@ def train(
     recipe: Recipe, data: Sequence[str | Path], out: str | Path, *, body: str = "duo", seed: int = 0,
     progress: bool = True, threads: int | None = None,
 ) -> Checkpoint:  # fmt: skip
-    """Train on the LeRobot datasets `data`; `out` gets a checkpoint with its card, `log/metrics.csv` and `success.jsonl`.
+    """Train on the LeRobot datasets `data`; `out` gets a checkpoint with its card, a log and `success.jsonl`.
 
     A killed run goes on from its last validation when started again with the same arguments. Raises `DatasetError` where
     `out` belongs to another run.
     """
     out = Path(out)
-    _claim(out, {"recipe": asdict(recipe), "data": [str(d) for d in data], "body": body, "seed": seed})
     torch.set_num_threads(threads or os.cpu_count() or 1)
     torch.set_flush_denormal(True)
     keep_memory()
     pl.seed_everything(seed, verbose=False)
     embodiment = find_body(body)
     config = getattr(VLAConfig, recipe.size)(embodiment, **{"body": body, **recipe.model})
-    demonstrations = Demonstrations(data, config, embodiment)
+    demonstrations = Demonstrations(data, config, embodiment, progress=progress)
+    _claim(out, {"recipe": asdict(recipe), "data": demonstrations.origin, "body": body, "seed": seed})
     scenes = None
     if recipe.pointing_scenes and recipe.rows.pointing:
         scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
     normaliser, tokenizer = demonstrations.normaliser(recipe.per_step_statistics), Tokenizer.default()
-    mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed)
+    mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval)
     labels = demonstrations.labels
-    # Where nothing else would train the trunk, the actions have to.
-    insulate = recipe.insulate and (labels["points"] or labels["subtasks"] or scenes is not None)
+    # Only the language loss reaches all of the trunk: without it, the actions have to train it.
+    insulate = recipe.insulate and labels["subtasks"]
     learner, clock = Learner(VLA(config).to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
     origin = {
-        "recipe": asdict(recipe), "data": demonstrations.origin, "labels": labels, "seed": seed, "insulated": insulate,
-        "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
+        "recipe": asdict(recipe), "data": demonstrations.origin, "labels": labels, "reserved": demonstrations.reserved,
+        "seed": seed, "insulated": insulate, "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
     }  # fmt: skip
-    words = vocabulary(demonstrations.scenes, demonstrations.said)
+    words = vocabulary(demonstrations.scenes, demonstrations.said, scenes.parts if scenes else ())
 
     def checkpoint() -> Checkpoint:
         spent = {"minutes": round(clock.spent / 60, 1)}
         return Checkpoint(learner.model, normaliser, tokenizer, words, recipe.driving, {**origin, **spent})
 
-    def measure() -> list[Row]:
-        was = learner.training
-        rows = evaluate(
-            VLAPolicy(checkpoint()), recipe.success_suite, recipe.success_episodes, VALIDATION.start, body=body,
-            arm="vla", progress=False,
-        )  # fmt: skip
+    def measure(of: Checkpoint) -> list[Row]:
+        was, suite, episodes = learner.training, recipe.success_suite, recipe.success_episodes
+        with clock.paused():
+            rows = evaluate(VLAPolicy(of), suite, episodes, VALIDATION.start, body=body, arm="vla", progress=False)
         learner.train(was)
         return rows
 
-    success = Success(measure, recipe.success_every, out / "success.jsonl")
+    success = Success(lambda: measure(checkpoint()), recipe.success_every, out / "success.jsonl")
     resume = out / "resume" / "last.ckpt"
-    keep = ModelCheckpoint(resume.parent, save_last=True, save_top_k=0, every_n_train_steps=recipe.validate_every)
+    keep = ModelCheckpoint(
+        resume.parent,
+        save_last=True,
+        save_top_k=0,
+        every_n_train_steps=recipe.validate_every,
+        enable_version_counter=False,
+    )
     # Success before averaging: at the end of a validation the averaged weights are still in place for it.
     trainer = make_trainer(
         recipe, out, [clock, success, EMAWeightAveraging(decay=recipe.average), keep, *([Progress()] if progress else [])],
         enable_progress_bar=progress, val_check_interval=recipe.validate_every, check_val_every_n_epoch=None,
     )  # fmt: skip
     loader, held_out = (torch.utils.data.DataLoader(x, batch_size=None) for x in (mixture, mixture.held_out()))
-    if resume.exists():
-        mixture.start = torch.load(resume, map_location="cpu", weights_only=True)["global_step"]
-    trainer.fit(learner, loader, held_out, ckpt_path=resume if resume.exists() else None, weights_only=True)
+    kept = torch.load(resume, map_location="cpu", weights_only=True) if resume.exists() else {"global_step": 0}
+    mixture.start = kept["global_step"]
+    if mixture.start < recipe.steps:
+        trainer.fit(learner, loader, held_out, ckpt_path=resume if resume.exists() else None, weights_only=True)
+    else:  # killed between the last step and the checkpoint: the averaged weights are all that is left to do
+        learner.load_state_dict(kept["state_dict"])
+        clock.load_state_dict(kept["callbacks"][clock.state_key])
     done = checkpoint()
     done.save(out)
-    write_card(out, success.run(trainer.global_step) if recipe.success_episodes else ())
+    if recipe.success_episodes:
+        success.measure = lambda: measure(done)
+        write_card(out, success.run(recipe.steps))
+    else:
+        write_card(out)
     return done
 
 
 def make_trainer(recipe: Recipe, folder: str | Path, callbacks: list[Callback], **options: object) -> pl.Trainer:
-    """Lightning's Trainer as every training and every timing uses it; it logs to `folder`/log/metrics.csv."""
+    """Lightning's Trainer as trainings and timings use it; each start writes a `folder`/log/version_N/metrics.csv."""
     return pl.Trainer(
         **{
             "max_steps": recipe.steps, "devices": 1, "precision": recipe.precision, "gradient_clip_val": recipe.clip,
-            "logger": CSVLogger(folder, name="", version="log"), "log_every_n_steps": 20, "num_sanity_val_steps": 0,
+            "logger": CSVLogger(folder, name="log"), "log_every_n_steps": 20, "num_sanity_val_steps": 0,
             "enable_model_summary": False, "callbacks": callbacks, **options,
         }
     )  # fmt: skip

@@ -144,8 +144,8 @@ class Normaliser:
     def fit(cls, states: np.ndarray, actions: np.ndarray, floor: np.ndarray, per_step: bool = True) -> Normaliser:
         """states (N, S) of `proprioception`, actions (N, H, D) in the action space, floor (D,) of the deviation.
 
-        A dimension whose floor is as large as its half range (grippers) is only centred. per_step: False shares one
-        mean and deviation among all steps, for comparison.
+        A gripper's floor is half its range, so that it comes out as −1 … 1 and is never stretched further. per_step:
+        False shares one mean and deviation among all steps, for comparison.
         """
         axes = 0 if per_step else (0, 1)
         shape = actions.shape[1:]

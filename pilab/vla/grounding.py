@@ -67,8 +67,8 @@ def grounding_losses(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Sums and counts of three masked losses: points (B, R, 2), visible and labelled (B, R), floats 0 or 1.
 
-    heat: cross entropy with the label spread over the four nearest cells; points: L1 distance of the mean, in picture
-    widths; visible: binary cross entropy.
+    heat: cross entropy with the label spread over the four nearest cells; points: L1 distance of the mean, in widths
+    and heights of the picture; visible: binary cross entropy.
     """
     height, width = found.logits.shape[2:]
     cells = cell_centres(height, width, points.device)

@@ -1,10 +1,10 @@
 """The vision-language-action model: pixels, words and joints in; points, thoughts and actions out.
 
-        ℓ ──► text encoder ──► words, condition
+        ℓ ──► text encoder ──► words, summary, condition
                                   │ FiLM
     pictures ──► vision ──► features ──► heat maps ──► points ┐
                                   │                            │ (detached)
-                        image tokens, state, words             ▼
+                       image tokens, state, summary            ▼
                                   └──► trunk ──► keys, values ──► expert ──► chunk of actions
                                          └──► thought, word by word
 
@@ -23,6 +23,7 @@ Design choices
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -30,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pilab.contracts import Embodiment, PolicyError, UnknownNameError
+from pilab.contracts import Embodiment, PolicyError, UnknownNameError, load
 from pilab.vla.actions import find_space
 from pilab.vla.flow import Context, Expert, FlowHead, RegressionHead
 from pilab.vla.grounding import ROLES, Grounding, GroundingHead, glimpse, grounding_losses
@@ -64,6 +65,7 @@ class VLAConfig:
     image_tokens: bool = True  # False leaves the points as the only way from pixels to actions
     glimpse: int = 20  # pixels to a side of the patch around a point; 0 for none
     clean: bool = True  # predict the clean chunk rather than the velocity
+    robust: float = 0.05  # c of the pseudo-Huber loss, in standard deviations; 0 for the mean square
     flow_samples: int = 1  # noisy chunks per observation in training
     flow_steps: int = 5  # Euler steps of sampling
 
@@ -82,18 +84,20 @@ class VLAConfig:
             )
         if self.glimpse % 4:
             raise PolicyError(f"glimpse {self.glimpse} is not a multiple of 4: it is halved twice")
-        if self.head not in HEADS:
-            raise UnknownNameError("action head", self.head, list(HEADS))
+        find_head(self.head)
         find_space(self.action_space)
 
     @classmethod
-    def nano(cls, body: Embodiment, **changes: object) -> Self:
+    def nano(cls, body: Embodiment, /, **changes: object) -> Self:
         """For a CPU: some 2.5 M parameters."""
         cameras = tuple((c.name, c.height, c.width) for c in body.cameras)
-        return cls(**{"cameras": cameras, "body": body.name, **changes})
+        # Room for two arms, so that small bodies share a checkpoint's shape; as much as it takes for larger ones.
+        state, action = max(32, body.size + 9 * len(body.arms)), max(16, body.size)
+        known = {"cameras": cameras, "body": body.name, "state_slots": state, "action_slots": action}
+        return cls(**{**known, **changes})
 
     @classmethod
-    def small(cls, body: Embodiment, **changes: object) -> Self:
+    def small(cls, body: Embodiment, /, **changes: object) -> Self:
         """For a GPU: some 30 M parameters."""
         size = {"width": 384, "heads": 6, "layers": 6, "channels": 96, "depth": 2, "steps_per_token": 1, "patch": 16}
         return cls.nano(body, **{**size, **changes})
@@ -163,6 +167,7 @@ class Perception:
 
     cache: Cache  # keys and values of the prefix, and of the words where they were asked for
     present: Tensor  # (B, T) bool
+    summary: Tensor  # (B, n, width) of ℓ
     grounding: dict[str, Grounding] = field(default_factory=dict)  # by camera; empty without images
     answer: Tensor | None = None  # (B, M, width): outputs at the pieces of the answer
 
@@ -206,9 +211,9 @@ class VLA(nn.Module):
         self.start = sum(counts) + 1 + c.summary  # position of the first word: behind image tokens, state and summary
         expert = Expert(
             c.width, c.heads, c.layers, c.state_slots, c.action_slots, c.horizon, c.steps_per_token, len(c.cameras),
-            c.glimpse,
+            c.glimpse, c.summary,
         )  # fmt: skip
-        self.head = HEADS[c.head](expert, c)
+        self.head = find_head(c.head)(expert, c)
 
     # ------------------------------------------------------------------------------------------------------- perception
     def perceive(self, batch: Batch, words: bool = False) -> Perception:
@@ -231,7 +236,7 @@ class VLA(nn.Module):
                     parts.append((seen + self.place[i], there, first, 0))
             first += len(self.place[i])
         if batch.answer is None and batch.state is None and not words:
-            return Perception([], everywhere[:, :0], grounding)  # nobody asks the trunk
+            return Perception([], everywhere[:, :0], summary, grounding)  # nobody asks the trunk
         if batch.state is not None:
             parts.append((self.state(batch.state)[:, None], everywhere, first, 0))
         parts.append((summary, everywhere, first + 1, 0))
@@ -256,7 +261,7 @@ class VLA(nn.Module):
         answer = out[:, -batch.answer.shape[1] + 1 :] if batch.answer is not None else None
         kept = x.shape[1] if words else prefix
         cache = [(k[:, :, :kept], v[:, :, :kept]) for k, v in cache]
-        return Perception(cache, present[:, :kept], grounding, answer)
+        return Perception(cache, present[:, :kept], summary, grounding, answer)
 
     def _count(self, first: int, like: Tensor) -> Tensor:
         """(B, n): first, first + 1, …"""
@@ -282,10 +287,11 @@ class VLA(nn.Module):
             glimpses = torch.stack(patches, 1) if self.config.glimpse else None
         if points is None or batch.state is None:
             raise PolicyError("actions need a state and points, or pictures to find them in; this batch has neither")
-        cache = seen.cache
+        cache, summary = seen.cache, seen.summary
         if insulate:
-            points, cache = points.detach(), [(k.detach(), v.detach()) for k, v in cache]
-        return Context(cache, seen.present, batch.state, points, glimpses if self.config.glimpse else None)
+            points, summary = points.detach(), summary.detach()
+            cache = [(k.detach(), v.detach()) for k, v in cache]
+        return Context(cache, seen.present, batch.state, points, glimpses if self.config.glimpse else None, summary)
 
     def _glimpse(self, batch: Batch, name: str, points: Tensor) -> Tensor:
         size = self.config.glimpse
@@ -295,8 +301,12 @@ class VLA(nn.Module):
 
     # ---------------------------------------------------------------------------------------------------------- learning
     def loss(self, batch: Batch, insulate: bool = True) -> dict[str, Tensor]:
-        """Named, masked mean losses: flow (or regression), heat, points, visible, language; those the batch has labels for."""
-        seen, losses = self.perceive(batch), {}
+        """Named, masked mean losses: action, heat, points, visible, language; those the batch has labels for."""
+        # Without a label of its own the insulated trunk learns nothing from a batch: no need to remember how it saw.
+        learns = not insulate or batch.answer is not None or (batch.labelled is not None and batch.images is not None)
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            seen = self.perceive(batch)
+        losses = {}
         if batch.labelled is not None and seen.grounding:
             sums: dict[str, list[tuple[Tensor, Tensor]]] = {}
             for i, (name, _, _) in enumerate(self.config.cameras):
@@ -317,7 +327,7 @@ class VLA(nn.Module):
             losses["language"] = (each * mask).sum() / mask.sum().clamp(min=1)
         if batch.actions is not None:
             context = self.context(batch, seen, insulate)
-            losses[self.config.head] = self.head.loss(context, batch.actions, batch.action_mask)
+            losses["action"] = self.head.loss(context, batch.actions, batch.action_mask)
         return losses
 
     # ------------------------------------------------------------------------------------------------------------ acting
@@ -367,9 +377,18 @@ class VLA(nn.Module):
 
 
 HEADS = {
-    "flow": lambda expert, c: FlowHead(expert, c.clean, c.flow_samples, c.flow_steps),
+    "flow": lambda expert, c: FlowHead(expert, c.clean, c.robust, c.flow_samples, c.flow_steps),
     "regression": lambda expert, c: RegressionHead(expert),
 }
+
+
+def find_head(name: str) -> Callable[[Expert, VLAConfig], nn.Module]:
+    """What makes an action head from its expert and the config; one of your own is `MODULE:FUNCTION`."""
+    if ":" in name:
+        return load(name, "action head", list(HEADS))
+    if name not in HEADS:
+        raise UnknownNameError("action head", name, list(HEADS), "or MODULE:FUNCTION for one of your own")
+    return HEADS[name]
 
 
 def pixels(images: Tensor) -> Tensor:

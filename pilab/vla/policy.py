@@ -63,6 +63,11 @@ class VLAPolicy(Policy):
         self.think_interval = c.driving.think_interval
         self.replan_interval = c.driving.replan_interval
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are: an accelerator while a training measures itself there."""
+        return next(self.model.parameters()).device
+
     # ------------------------------------------------------------------------------------------------------- the contract
     def think(self, observation: Observation, previous: Sequence[Thought]) -> list[Thought]:
         """The subtask, in words. Raises `PolicyError` for an observation that cannot be used."""
@@ -87,8 +92,8 @@ class VLAPolicy(Policy):
         noise[..., : self.size] = self._numbers(observation, NOISE, (len(thought), *self.noise_shape))
         batch.action_mask = torch.zeros(noise.shape)
         batch.action_mask[..., : self.size] = 1
-        chunk, _ = self.model.act(batch, torch.from_numpy(noise))
-        inside = self.checkpoint.normaliser.denormalise(chunk[..., : self.size].numpy().astype(float))
+        chunk, _ = self.model.act(batch.to(self.device), torch.from_numpy(noise).to(self.device))
+        inside = self.checkpoint.normaliser.denormalise(chunk[..., : self.size].cpu().numpy().astype(float))
         return self.space.decode(self.body, np.asarray(observation[STATE], float), inside).astype(np.float32)
 
     # -------------------------------------------------------------------------------------------------------- for people
@@ -106,7 +111,7 @@ class VLAPolicy(Policy):
                 camera: {role: tuple(g.points[i, r].tolist()) for r, role in enumerate(ROLES) if g.visible[i, r] > 0}
                 for camera, g in seen.grounding.items()
             }
-            looks.append(Look(points, {camera: g.heat[i].numpy() for camera, g in seen.grounding.items()}))
+            looks.append(Look(points, {camera: g.heat[i].cpu().numpy() for camera, g in seen.grounding.items()}))
         return looks
 
     # -------------------------------------------------------------------------------------------------------------- parts
@@ -138,10 +143,13 @@ class VLAPolicy(Policy):
                 )
             images[name] = torch.from_numpy(image)
         ids, mask = self.checkpoint.tokenizer.batch(list(texts), self.config.text_length)
+        longest = int(mask.sum(1).max())
+        ids, mask = ids[:, :longest], mask[:, :longest]
         inside = np.zeros((len(texts), self.config.state_slots), np.float32)
         felt = self.checkpoint.normaliser.state(proprioception(self.body, state))
         inside[:, : felt.shape[1]] = felt
-        return Batch(torch.from_numpy(ids), torch.from_numpy(mask), state=torch.from_numpy(inside), images=images)
+        batch = Batch(torch.from_numpy(ids), torch.from_numpy(mask), state=torch.from_numpy(inside), images=images)
+        return batch.to(self.device)
 
     def _numbers(self, observation: Observation, key: str, shape: tuple[int, ...]) -> np.ndarray:
         """Finite numbers of a shape, or a `PolicyError` that says what is there instead."""

@@ -3,7 +3,8 @@
 Design choices
 --------------
 * **Block attention** (π0, arXiv:2410.24164, §IV): every token carries a block number and attends to tokens of its own and of
-  earlier blocks. Pictures, state and words form block 0; the words of a thought are one block each, hence causal.
+  earlier blocks. Pictures, state and the summary of ℓ are block 0, its words block 1; each piece of a thought is a block
+  of its own, hence causal.
 * **Keys and values are handed out**, so that a thought can be continued word by word, and so that the action expert can
   attend to what the trunk made of the scene without being able to change it.
 * **adaRMS** (π0.5, arXiv:2504.16054): the flow's time enters every layer of the expert as scale, shift and gate of the

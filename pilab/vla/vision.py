@@ -20,8 +20,6 @@ from timm.layers import ConvNormAct, GroupNorm
 from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
-STRIDE = 4
-
 
 class FiLMBlock(nn.Module):
     """x + ReLU((1 + a) · GroupNorm(conv(x)) + b), with a and b linear in the condition."""

@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).with_name("golden.json")
 HEADS = pytest.mark.parametrize(
     ("head", "clean"), [("flow", True), ("flow", False), ("regression", True)], ids=["clean", "velocity", "regression"]
 )
-ROBOT = {"flow", "heat", "points", "visible", "language"}
+ROBOT = {"action", "heat", "points", "visible", "language"}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_every_term_is_finite_and_reaches_every_parameter(tiny, lively, head, cl
     config = tiny(head=head, clean=clean)
     model = lively(config)
     found = losses(model, config.fake_batch())
-    assert set(found) == {head, "heat", "points", "visible", "language"}
+    assert set(found) == {"action", "heat", "points", "visible", "language"}
     assert all(value.shape == () and torch.isfinite(value) and value > 0 for value in found.values())
     reached = gradients(model, sum(found.values()))
     silent = [name for name, g in reached.items() if g is None or not g.any() or not torch.isfinite(g).all()]
@@ -101,10 +101,10 @@ def test_the_model_as_it_is_built_learns_too(config):
 @pytest.mark.parametrize(
     ("gone", "terms"),
     [
-        (("labelled",), {"flow", "language"}),
+        (("labelled",), {"action", "language"}),
         (("answer", "answer_mask"), ROBOT - {"language"}),
-        (("actions", "action_mask"), ROBOT - {"flow"}),
-        (("images",), {"flow", "language"}),
+        (("actions", "action_mask"), ROBOT - {"action"}),
+        (("images",), {"action", "language"}),
         (("images", "state", "points", "actions", "action_mask"), {"language"}),
         (("state", "answer", "answer_mask", "actions", "action_mask"), {"heat", "points", "visible"}),
         (("labelled", "answer", "actions"), set()),
@@ -121,7 +121,7 @@ def test_a_term_is_absent_without_its_labels(config, model, gone, terms):
 def test_one_term_does_not_depend_on_the_labels_of_another(config, model):
     batch = config.fake_batch()
     whole = losses(model, batch)
-    for gone, term in ((("answer", "answer_mask"), "flow"), (("labelled",), "flow"), (("actions",), "language")):
+    for gone, term in ((("answer", "answer_mask"), "action"), (("labelled",), "action"), (("actions",), "language")):
         alone = losses(model, dataclasses.replace(batch, **dict.fromkeys(gone)))
         torch.testing.assert_close(alone[term], whole[term], atol=1e-5, rtol=1e-5)
 
@@ -207,7 +207,7 @@ def test_text_pictures_and_robot_in_one_batch(config, model):
     others = copy.deepcopy(batch)
     others.text[:2] += 1
     others.images["base"][:2] += 77
-    assert torch.equal(losses(model, others)["flow"], whole["flow"])
+    assert torch.equal(losses(model, others)["action"], whole["action"])
 
 
 # ------------------------------------------------------------------------------------------------- knowledge insulation
@@ -218,14 +218,14 @@ KNOWING = ("text", "vision", "grounding", "trunk", "place", "state")
 def test_insulated_actions_do_not_touch_what_knows(tiny, lively, head):
     config = tiny(head=head)
     model, batch = lively(config), config.fake_batch()
-    kept = gradients(model, losses(model, batch, insulate=True)[head])
+    kept = gradients(model, losses(model, batch, insulate=True)["action"])
     assert arrived(kept, *KNOWING) == 0
     assert arrived(kept, "head") > 0
-    reached = gradients(model, losses(model, batch, insulate=False)[head])
+    reached = gradients(model, losses(model, batch, insulate=False)["action"])
     for part in KNOWING:
         assert arrived(reached, part) > 0, part
     # Forwards there is no difference.
-    assert torch.equal(losses(model, batch, insulate=True)[head], losses(model, batch, insulate=False)[head])
+    assert torch.equal(losses(model, batch, insulate=True)["action"], losses(model, batch, insulate=False)["action"])
 
 
 @pytest.mark.parametrize("insulate", [True, False])
@@ -240,18 +240,18 @@ def test_knowledge_does_not_touch_the_expert(config, model, term, insulate):
 # ------------------------------------------------------------------------------------------------------------- learning
 @HEADS
 def test_one_batch_is_overfitted(tiny, head, clean):
-    config = tiny(head=head, clean=clean, layers=1, flow_samples=8, steps_per_token=2)
+    config = tiny(head=head, clean=clean, layers=1, flow_samples=8, steps_per_token=2, robust=0.0)
     torch.manual_seed(0)
     model, batch = VLA(config), told(config, 3)
     batch.action_mask[:, :, 7:] = 0  # the actions of one arm
     optimiser = torch.optim.Adam(model.parameters(), 5e-3)
-    before = losses(model, batch)[head].item()
+    before = losses(model, batch)["action"].item()
     for step in range(150):
         optimiser.zero_grad()
-        losses(model, batch, seed=step + 1)[head].backward()
+        losses(model, batch, seed=step + 1)["action"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-    assert losses(model, batch)[head].item() < before / 10
+    assert losses(model, batch)["action"].item() < before / 10
     chunk, _ = model.act(batch, noise_for(config, 3) * batch.action_mask)
     miss = lambda actions: (chunk - actions)[..., :7].abs().mean()  # noqa: E731
     assert miss(batch.actions) < 0.15  # of numbers between 0 and 1, whose mean would miss by 0.25
@@ -303,7 +303,7 @@ def test_a_constant_velocity_is_added_to_the_noise(tiny, lively, steps):
 @pytest.mark.parametrize("clean", [True, False])
 def test_the_loss_is_the_formula(tiny, lively, clean):
     """Of a network that says 0: the mean square of the actions, or of actions − noise, where the mask is 1."""
-    config = tiny(clean=clean, flow_samples=2)
+    config = tiny(clean=clean, flow_samples=2, robust=0.0)
     model, batch = constant(config, lively, torch.zeros(config.action_slots)), told(config, 3)
     batch.action_mask[:, :, 14:] = 0
     noise, seen = noise_for(config, 6), []
@@ -314,6 +314,9 @@ def test_the_loss_is_the_formula(tiny, lively, clean):
     actions = batch.actions.repeat_interleave(2, 0)
     target = actions if clean else actions - noise
     torch.testing.assert_close(loss, target[..., :14].square().mean())
+    model.head.robust = 0.3  # the pseudo-Huber loss
+    loss = model.head.loss(context, batch.actions, batch.action_mask, noise, time)
+    torch.testing.assert_close(loss, ((target[..., :14].square() + 0.09).sqrt() - 0.3).mean())
     τ = time[:, None, None]
     torch.testing.assert_close(seen[0][..., :14], (τ * actions + (1 - τ) * noise)[..., :14])
     assert not seen[0][..., 14:].any()
@@ -321,7 +324,7 @@ def test_the_loss_is_the_formula(tiny, lively, clean):
 
 def test_noisy_times_are_drawn_more_often(config, model):
     """τ = 0.999 (1 − t) with t ~ Beta(1.5, 1), whose mean is 0.6 and whose distribution function is t^1.5."""
-    head, seen = FlowHead(model.head.expert, True, 2000, 1), []
+    head, seen = FlowHead(model.head.expert, True, 0.0, 2000, 1), []
     batch = told(config, 2)
     hook = model.head.expert.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[3]))
     torch.manual_seed(0)

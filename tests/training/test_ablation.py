@@ -1,0 +1,107 @@
+"""Ablations: an arm differs from the recipe in what its name says, in nothing else, and its rows say which it is."""
+
+import copy
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from pilab.contracts import Row, Scale, UnknownNameError
+from pilab.training import ablation
+from pilab.training.ablation import ARMS, BASE, recipe_of, run
+from pilab.training.data import Mixture, Rows
+from pilab.training.recipes import laptop
+from pilab.vla.model import VLA, VLAConfig
+from pilab.vla.tokenizer import Tokenizer
+from pilab.world.bodies import duo
+
+# What each arm is meant to change, written down once more.
+CHANGED = {
+    "recipe": {},
+    "one statistic for all steps": {"per_step_statistics": False},
+    "velocity prediction": {"model.clean": False},
+    "mean square error": {"model.robust": 0.0},
+    "no pointing scenes": {"rows.pointing": 0},
+    "no point-only rows": {"rows.point_only": 0},
+    "relative joints": {"model.action_space": "relative_joints"},
+    "absolute joints": {"model.action_space": "absolute_joints"},
+    "no image tokens": {"model.image_tokens": False},
+    "no glimpses": {"model.glimpse": 0},
+    "not insulated": {"insulate": False},
+    "regression (ACT)": {"model.head": "regression"},
+}
+
+
+def flat(recipe):
+    """All numbers of a recipe and of the model it makes, by dotted name."""
+    parts = dataclasses.asdict(recipe)
+    model = dataclasses.asdict(VLAConfig.nano(duo.BODY, **parts.pop("model")))
+    rows = parts.pop("rows")
+    return parts | {f"model.{k}": v for k, v in model.items()} | {f"rows.{k}": v for k, v in rows.items()}
+
+
+def test_the_arms_are_the_ones_described():
+    assert set(ARMS) == set(CHANGED)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_changes_what_it_says(arm):
+    base, other = flat(recipe_of(BASE, 100)), flat(recipe_of(arm, 100))
+    found = {name: value for name, value in other.items() if value != base[name]}
+    if arm == "no pointing scenes":  # other pictures take their place
+        assert found.pop("rows.demonstrations") > base["rows.demonstrations"]
+    assert found == CHANGED[arm]
+
+
+def test_the_base_is_the_laptop_recipe_shortened():
+    full, short = flat(laptop(Scale.LAPTOP)), flat(recipe_of(BASE, 100))
+    allowed = {"steps", "success_episodes", "success_every", "validate_every"}
+    assert {name for name in full if full[name] != short[name]} <= allowed
+    assert (short["steps"], short["validate_every"], short["success_episodes"]) == (100, 25, 0)
+    assert recipe_of(BASE, 2).validate_every == 1
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_builds_a_model_and_learns_from_a_step(arm, demonstrations, pictures):
+    recipe = recipe_of(arm, 100)
+    small = {"width": 32, "heads": 2, "layers": 1, "channels": 24}
+    d = copy.copy(demonstrations)
+    d.config = VLAConfig.nano(duo.BODY, **{**small, **recipe.model})
+    rows = Rows(*(min(2, n) for n in dataclasses.astuple(recipe.rows)))
+    normaliser = d.normaliser(recipe.per_step_statistics, most=200)
+    mixture = Mixture(d, pictures if rows.pointing else None, normaliser, Tokenizer.default(), rows, seed=0)
+    torch.manual_seed(0)
+    model, batches = VLA(d.config), mixture.step(0)
+    losses = {}
+    for batch in batches:
+        losses |= model.loss(batch, recipe.insulate)
+    assert len(batches) == sum(n > 0 for n in dataclasses.astuple(rows))
+    assert set(losses) == {d.config.head, "heat", "points", "visible", "language"} <= set(recipe.weights)
+    total = sum(recipe.weights[name] * value for name, value in losses.items())
+    total.backward()
+    assert total.isfinite() and all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_an_unknown_arm_lists_the_known_ones():
+    with pytest.raises(UnknownNameError, match="no glimpses"):
+        recipe_of("no coffee", 4)
+
+
+def test_a_run_leaves_rows_that_name_arm_and_seed(samples, smoke, tmp_path, monkeypatch):
+    """The real thing at smoke size, on another re-planning interval too."""
+    monkeypatch.setattr(ablation, "laptop", lambda scale: smoke)
+    monkeypatch.setattr(ablation, "REPLAN", (16,))
+    config = {"seed": 5, "steps": 2, "data": [samples], "suite": "open", "episodes": 1}
+    for arm, expected in ((BASE, [BASE, "re-plan every 16"]), ("no glimpses", ["no glimpses"])):
+        folder = tmp_path / arm
+        result = run({**config, "arm": arm}, folder)
+        lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [Row.from_json(line) for line in lines]
+        assert [row.arm for row in rows] == expected
+        assert {row.clusters["training_seed"] for row in rows} == {5}
+        assert {row.scene for row in rows} and len({row.scene for row in rows}) == 1  # the same scenes
+        assert json.loads((folder / "checkpoint" / "config.json").read_text())["weights"] == rows[0].checkpoint
+        assert set(result) == {"arm", "seed", "minutes", "success"}
+        assert (result["arm"], result["seed"], result["success"]) == (arm, 5, float(rows[0].success))
+        assert json.loads(json.dumps(result)) == result
