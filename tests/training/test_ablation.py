@@ -77,7 +77,7 @@ def test_an_arm_builds_a_model_and_learns_from_a_step(arm, demonstrations, pictu
     for batch in batches:
         losses |= model.loss(batch, recipe.insulate)
     assert len(batches) == sum(n > 0 for n in dataclasses.astuple(rows))
-    assert set(losses) == {d.config.head, "heat", "points", "visible", "language"} <= set(recipe.weights)
+    assert set(losses) == {"action", "heat", "points", "visible", "language"} <= set(recipe.weights)
     total = sum(recipe.weights[name] * value for name, value in losses.items())
     total.backward()
     assert total.isfinite() and all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
