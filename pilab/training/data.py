@@ -63,6 +63,8 @@ class Demonstrations:
         for dataset in datasets:
             self._check(dataset)
         self.caches = [FrameCache.open(d, functools.partial(tqdm, disable=not progress)) for d in datasets]
+        for cache in self.caches:
+            cache.warm()
         self.offsets = np.cumsum([0, *(len(d) for d in datasets)])
         self.labels = {
             "points": all(points_key(c) in d.features for d in datasets for c, _, _ in config.cameras),
@@ -77,7 +79,6 @@ class Demonstrations:
         self.action = np.concatenate([d.columns[ACTION] for d in datasets])
         lengths = np.concatenate([d.lengths for d in datasets])
         stops = np.cumsum(lengths)
-        # episodes of a person's own that hold what is kept for testing
         self.episode = np.repeat(np.arange(len(lengths)), lengths)
         self.first = np.repeat(stops - lengths, lengths)  # the first and
         self.last = np.repeat(stops - 1, lengths)  # the last frame of each frame's episode
