@@ -112,7 +112,7 @@ def test_counts_are_whole_numbers_of_at_least_one(option, count, capsys):
         ("evaluate mine:POLICY", ["'mine:POLICY'", "No module named 'mine'"]),
         ("evaluate os:path", ["os:path", "without act"]),
         ("evaluate hold --suite juggle", ["'juggle'", "put", "MODULE:TASK"]),
-        ("evaluate hold --control blind", ["'blind'", "none, black, swap, scramble, replay"]),
+        ("evaluate hold --control blind", ["'blind'", "none, black, swap, scramble, paraphrase, replay"]),
         ("evaluate hold --body octopus", ["'octopus'", "duo", "solo"]),
         ("evaluate hold --suite handover --body solo", ["handover", "2 arms", "duo"]),
         ("evaluate demonstrator --control black", ["black", "privileged"]),
@@ -290,3 +290,18 @@ def test_lab_copies_and_starts_jupyterlab(shelf, capfd):
     assert "3 working copies" in said
     assert said.splitlines()[-1].split(".")[0].isdecimal()  # JupyterLab's own answer
     assert (Path("work") / "00_one.ipynb").is_file()
+
+
+def test_train_then_evaluate_then_report(capsys):
+    """At smoke scale, from nothing: demonstrations are collected, a checkpoint is made, measured, and reported on."""
+    assert cli.main(["train", "laptop", "--scale", "smoke", "--out", "vla", "--threads", "1", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert made["checkpoint"] == "vla" and len(made["hash"]) == 12 and made["data"][0]["episodes"] == 8
+    assert cli.main(["evaluate", "vla", "--suite", "put", "--episodes", "1", "--rows", "rows.jsonl", "--json"]) == 0
+    (row,) = map(Row.from_json, Path("rows.jsonl").read_text(encoding="utf-8").splitlines())
+    assert (row.arm, row.checkpoint, row.privileged) == ("vla", made["hash"], False)
+    assert cli.main(["report", "vla", "--rows", "rows.jsonl"]) == 0
+    assert f"`{made['hash']}`" in Path("vla/README.md").read_text(encoding="utf-8")
+    assert "| vla | put | none | 600000 | success |" in Path("vla/README.md").read_text(encoding="utf-8")
+    assert cli.main(["train", "cook", "--out", "vla"]) == 2
+    assert "unknown recipe 'cook'; valid: laptop" in capsys.readouterr().err

@@ -44,9 +44,13 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, object]:
         r = self.recipe
-        matrices = [p for p in self.parameters() if p.ndim > 1]
-        vectors = [p for p in self.parameters() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": r.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        groups = []
+        for name, part in self.model.named_children():  # the head learns faster than what it listens to
+            settings = {"lr": r.learning_rate * (r.head_rate if name == "head" else 1.0)}
+            matrices = [p for p in part.parameters() if p.ndim > 1]
+            vectors = [p for p in part.parameters() if p.ndim <= 1]
+            groups.append({"params": matrices, "weight_decay": r.weight_decay, **settings})
+            groups.append({"params": vectors, "weight_decay": 0.0, **settings})
         optimiser = torch.optim.AdamW(groups, r.learning_rate, betas=r.betas)
 
         def rate(step: int) -> float:

@@ -46,7 +46,8 @@ class Recipe:
             "language": 0.1,
         }
     )
-    learning_rate: float = 3e-3  # small models bear, and need, more than large ones
+    learning_rate: float = 1.5e-3  # small models bear, and need, more than large ones
+    head_rate: float = 2.0  # the action head's learning rate over that; insulated, it may be in a hurry
     weight_decay: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.98)
     warm_up: int = 60  # steps

@@ -8,8 +8,7 @@ noisy times: τ = s (1 − t), t ~ Beta(1.5, 1), s = 0.999. Actions are sampled 
 loss, one pass. It shares everything else with the flow: the same expert, context and data.
 
 Both drive the same network, `Expert`: a transformer with weights of its own that reads the trunk's keys and values layer by
-layer. Its tokens are those of the chunk, some steps to a token; state, points and glimpses
-reach it as one vector.
+layer. Its tokens are the state, the points, and the chunk, some steps to a token.
 """
 
 from __future__ import annotations
@@ -34,71 +33,60 @@ class Context:
     state: Tensor  # (B, S) normalised proprioception
     points: Tensor  # (B, C, R, 3): u, v in 0 … 1, visible 0 or 1
     glimpses: Tensor | None  # (B, C, R, g, g, 3) uint8 around the points
-    summary: Tensor  # (B, n, width): of ℓ
 
     def repeat(self, times: int) -> Context:
         """Every row `times` times."""
         again = lambda x: x.repeat_interleave(times, 0)  # noqa: E731
         cache = [(again(k), again(v)) for k, v in self.cache]
         glimpses = None if self.glimpses is None else again(self.glimpses)
-        return Context(cache, again(self.present), again(self.state), again(self.points), glimpses, again(self.summary))
+        return Context(cache, again(self.present), again(self.state), again(self.points), glimpses)
 
 
 class Expert(nn.Module):
-    """The chunk's tokens, conditioned on one vector that sums up the situation, and on the trunk → outputs (B, H, D).
+    """Tokens (state and points · one per camera and role · the chunk) → outputs (B, H, D) of the chunk.
 
-    State, points and glimpses go through one MLP into that vector, which, with the flow's time, sets scale, shift and gate
-    of every norm: the cheapest way for a few numbers to reach every layer (as in DiT, Peebles & Xie 2023, arXiv:2212.09748).
+    The first token also joins the flow's time as the condition of every norm: the shortest way for a few numbers to all
+    layers (as in DiT, Peebles & Xie 2023, arXiv:2212.09748).
     """
 
     def __init__(
         self, width: int, heads: int, layers: int, state: int, action: int, horizon: int, steps_per_token: int,
-        cameras: int, glimpse: int, summary: int,
+        cameras: int, glimpse: int,
     ) -> None:  # fmt: skip
         super().__init__()
         slots = cameras * len(ROLES)
         self.horizon, self.action, self.tokens = horizon, action, horizon // steps_per_token
-        self.read_glimpse = Glimpse(glimpse, GLIMPSE_WIDTH) if glimpse else None
-        known = state + 3 * slots + (GLIMPSE_WIDTH * slots if glimpse else 0) + summary * width
-        self.read_situation = nn.Sequential(
-            nn.Linear(known, 3 * width),
-            nn.SiLU(),
-            nn.Linear(3 * width, 2 * width),
-            nn.SiLU(),
-            nn.Linear(2 * width, width),
-        )
-        self.read_time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
+        self.read_state = nn.Sequential(nn.Linear(state + 3 * slots, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+        self.read_point = nn.Linear(3, width)
+        self.slot = nn.Parameter(0.02 * torch.randn(slots, width))
+        self.read_glimpse = Glimpse(glimpse, width) if glimpse else None
         self.read_chunk = nn.Linear(steps_per_token * action, width)
         self.place_in_chunk = nn.Parameter(0.02 * torch.randn(self.tokens, width))
+        self.read_time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.transformer = Transformer(width, heads, layers, conditioned=True)
         self.write_chunk = nn.Linear(width, steps_per_token * action)
         nn.init.zeros_(self.write_chunk.weight)
         nn.init.zeros_(self.write_chunk.bias)
 
     def look(self, context: Context) -> Tensor:
-        """The situation (B, width): what does not depend on the chunk."""
+        """The tokens that do not depend on the chunk, (B, 1 + slots, width)."""
         where, visible = context.points[..., :2].flatten(1, 2), context.points[..., 2:].flatten(1, 2)
-        known = [
-            context.state,
-            ((2 * where - 1) * visible).flatten(1),
-            (2 * visible - 1).flatten(1),
-            context.summary.flatten(1),
-        ]
-        if self.read_glimpse is not None:
-            known.append((visible * self.read_glimpse(context.glimpses.flatten(1, 2))).flatten(1))
-        return self.read_situation(torch.cat(known, -1))
+        points = torch.cat([(2 * where - 1) * visible, 2 * visible - 1], -1)  # (B, slots, 3)
+        first = self.read_state(torch.cat([context.state, points.flatten(1)], -1))
+        tokens = self.read_point(points) + self.slot
+        if context.glimpses is not None:
+            tokens = tokens + visible * self.read_glimpse(context.glimpses.flatten(1, 2))
+        return torch.cat([first[:, None], tokens], 1)
 
     def forward(self, context: Context, look: Tensor, chunk: Tensor, time: Tensor) -> Tensor:
         """context and its `look`, chunk (B, H, D), time (B,) in 0 … 1 → (B, H, D)."""
-        x = self.read_chunk(chunk.reshape(len(chunk), self.tokens, -1)) + self.place_in_chunk + look[:, None]
-        here = torch.arange(self.tokens, device=x.device).expand(len(x), -1)
+        tokens = self.read_chunk(chunk.reshape(len(chunk), self.tokens, -1)) + self.place_in_chunk
+        x = torch.cat([look, tokens], 1)
+        here = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
         seen = torch.cat([context.present, context.present.new_ones(x.shape[:2])], 1)[:, None, None]
-        condition = F.silu(look + self.read_time(time_embedding(time)))
+        condition = self.read_time(time_embedding(time)) + look[:, 0]
         x, _ = self.transformer(x, here, seen, context.cache, condition)
-        return self.write_chunk(x).reshape(chunk.shape)
-
-
-GLIMPSE_WIDTH = 48  # numbers that a glimpse is summed up in
+        return self.write_chunk(x[:, -self.tokens :]).reshape(chunk.shape)
 
 
 class Glimpse(nn.Module):

@@ -167,7 +167,6 @@ class Perception:
 
     cache: Cache  # keys and values of the prefix, and of the words where they were asked for
     present: Tensor  # (B, T) bool
-    summary: Tensor  # (B, n, width) of ℓ
     grounding: dict[str, Grounding] = field(default_factory=dict)  # by camera; empty without images
     answer: Tensor | None = None  # (B, M, width): outputs at the pieces of the answer
 
@@ -211,7 +210,7 @@ class VLA(nn.Module):
         self.start = sum(counts) + 1 + c.summary  # position of the first word: behind image tokens, state and summary
         expert = Expert(
             c.width, c.heads, c.layers, c.state_slots, c.action_slots, c.horizon, c.steps_per_token, len(c.cameras),
-            c.glimpse, c.summary,
+            c.glimpse,
         )  # fmt: skip
         self.head = find_head(c.head)(expert, c)
 
@@ -236,7 +235,7 @@ class VLA(nn.Module):
                     parts.append((seen + self.place[i], there, first, 0))
             first += len(self.place[i])
         if batch.answer is None and batch.state is None and not words:
-            return Perception([], everywhere[:, :0], summary, grounding)  # nobody asks the trunk
+            return Perception([], everywhere[:, :0], grounding)  # nobody asks the trunk
         if batch.state is not None:
             parts.append((self.state(batch.state)[:, None], everywhere, first, 0))
         parts.append((summary, everywhere, first + 1, 0))
@@ -261,7 +260,7 @@ class VLA(nn.Module):
         answer = out[:, -batch.answer.shape[1] + 1 :] if batch.answer is not None else None
         kept = x.shape[1] if words else prefix
         cache = [(k[:, :, :kept], v[:, :, :kept]) for k, v in cache]
-        return Perception(cache, present[:, :kept], summary, grounding, answer)
+        return Perception(cache, present[:, :kept], grounding, answer)
 
     def _count(self, first: int, like: Tensor) -> Tensor:
         """(B, n): first, first + 1, …"""
@@ -287,11 +286,10 @@ class VLA(nn.Module):
             glimpses = torch.stack(patches, 1) if self.config.glimpse else None
         if points is None or batch.state is None:
             raise PolicyError("actions need a state and points, or pictures to find them in; this batch has neither")
-        cache, summary = seen.cache, seen.summary
+        cache = seen.cache
         if insulate:
-            points, summary = points.detach(), summary.detach()
-            cache = [(k.detach(), v.detach()) for k, v in cache]
-        return Context(cache, seen.present, batch.state, points, glimpses if self.config.glimpse else None, summary)
+            points, cache = points.detach(), [(k.detach(), v.detach()) for k, v in cache]
+        return Context(cache, seen.present, batch.state, points, glimpses if self.config.glimpse else None)
 
     def _glimpse(self, batch: Batch, name: str, points: Tensor) -> Tensor:
         size = self.config.glimpse
