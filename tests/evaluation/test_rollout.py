@@ -219,7 +219,7 @@ def test_rows_do_not_depend_on_batch_or_threads():
 @pytest.mark.parametrize(
     ("options", "valid"),
     [
-        ({"control": "white"}, "none, black, swap, scramble, replay"),
+        ({"control": "white"}, "none, black, swap, scramble, paraphrase, replay"),
         ({"suite": "everything"}, "all, close, handover, open, push, put, stack"),
         ({"policy": "nobody"}, "demonstrator, random, hold"),
         ({"policy": "nowhere:POLICY"}, "MODULE:OBJECT"),

@@ -161,7 +161,7 @@ def test_an_action_space_of_ones_own_drives_a_policy(tmp_path):
     config = VLAConfig.nano(body, action_space="deltas:SPACE", width=32, heads=2, layers=1, channels=24)
     normaliser = Normaliser.fit(proprioception(body, state), inside, space.floor(body))
     model = VLA(config)
-    assert np.isfinite(model.loss(config.fake_batch())["flow"].item())
+    assert np.isfinite(model.loss(config.fake_batch())["action"].item())
     Checkpoint(model, normaliser, Tokenizer.default(), frozenset()).save(tmp_path)
     policy = VLAPolicy(tmp_path)
     assert type(policy.space) is type(space)
