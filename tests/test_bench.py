@@ -6,7 +6,6 @@ import json
 import mmap
 import threading
 
-import numpy as np
 import pytest
 import torch
 
