@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from pilab.contracts import (
@@ -131,9 +132,23 @@ def collect(
 ) -> Path:
     """Collect until the dataset at `out` has `episodes` episodes; goes on with one of the same recipe.
 
-    Raises `ReservedError`, `UnknownNameError`, or `DatasetError` when `out` holds something else.
+    Raises `ReservedError`, `UnknownNameError`, or `DatasetError` when `out` holds something else or another process is
+    collecting into it.
     """
     out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out.parent / f".{out.name}.lock")
+    try:
+        with lock.acquire(timeout=0):
+            return _collect(recipe, episodes, out, workers, progress)
+    except Timeout as error:
+        raise DatasetError(
+            f"another process is collecting into {out}; wait for it, stop it, or use another folder"
+        ) from error
+
+
+def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, progress: bool) -> Path:
+    """Under the lock: two writers would number their episodes alike."""
     for task in recipe.tasks:
         if not find(task, "pilab.world.tasks", "TASK", "task").demonstrator:
             raise SceneError(f"task {task!r} has no demonstrator; set Task.demonstrator to MODULE:CLASS")

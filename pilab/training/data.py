@@ -35,6 +35,7 @@ from pilab.vla.actions import Normaliser, find_space, proprioception
 from pilab.vla.grounding import ROLES, glimpse_pixels
 from pilab.vla.model import Batch, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
+from pilab.vla.views import viewpoints
 from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, task_of
 
@@ -112,11 +113,26 @@ class Demonstrations:
         """(N, S) before normalisation."""
         return proprioception(self.body, self.state.astype(float)).astype(np.float32)
 
-    def chunks(self, frames: np.ndarray) -> np.ndarray:
-        """(B, H, D) in the action space; beyond an episode's end its last action, which `within` says does not count."""
+    @cached_property
+    def viewpoints(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where cameras (N, C, 4, 3) and tool tips (N, K, 3) are."""
+        return viewpoints(self.body, self.state.astype(float), [name for name, _, _ in self.config.cameras])
+
+    @cached_property
+    def encoded(self) -> np.ndarray:
+        """(N, H, D) the chunk of every frame, once and for all: kinematics in every batch would cost more than the network."""
+        every = np.array_split(np.arange(len(self.state)), max(1, len(self.state) // 4096))
+        return np.concatenate([self._encode(frames) for frames in every])
+
+    def _encode(self, frames: np.ndarray) -> np.ndarray:
         ahead = np.minimum(frames[:, None] + np.arange(self.config.horizon), self.last[frames][:, None])
         space = find_space(self.config.action_space)
-        return space.encode(self.body, self.state[frames].astype(float), self.action[ahead].astype(float))
+        chunks = space.encode(self.body, self.state[frames].astype(float), self.action[ahead].astype(float))
+        return chunks.astype(np.float32)
+
+    def chunks(self, frames: np.ndarray) -> np.ndarray:
+        """(B, H, D) in the action space; beyond an episode's end its last action, which `within` says does not count."""
+        return self.encoded[frames]
 
     def within(self, frames: np.ndarray) -> np.ndarray:
         """(B, H) bool: steps of the chunks before the ends of their episodes."""
@@ -131,15 +147,17 @@ class Demonstrations:
         return out
 
     def patches(self, key: str, frames: np.ndarray, points: torch.Tensor, size: int) -> torch.Tensor:
-        """Glimpses (B, R, size, size, 3) around points (B, R, 2), read without reading the pictures."""
+        """Glimpses (B, R, size, size, 3) around points (B, R, 3), read without reading the pictures; black where there is no
+        point to be seen.
+        """
         height, width = self.caches[0][key].shape[1:3]
-        rows, columns = (x.numpy() for x in glimpse_pixels(points, height, width, size))
+        rows, columns = (x.numpy() for x in glimpse_pixels(points[..., :2], height, width, size))
         which = np.searchsorted(self.offsets, frames, side="right") - 1
-        out = np.empty((*points.shape[:2], size, size, 3), np.uint8)
+        out = np.zeros((*points.shape[:2], size, size, 3), np.uint8)
         for i, cache in enumerate(self.caches):
-            mine = which == i
-            at = (frames[mine] - self.offsets[i])[:, None, None, None]
-            out[mine] = cache[key][at, rows[mine], columns[mine]]
+            row, role = np.nonzero((points[..., 2].numpy() > 0) & (which == i)[:, None])
+            at = (frames[row] - self.offsets[i])[:, None, None]
+            out[row, role] = cache[key][at, rows[row, role], columns[row, role]]
         return torch.from_numpy(out)
 
     def points(self, frames: np.ndarray, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -273,12 +291,12 @@ class Mixture(torch.utils.data.IterableDataset):
         texts, _ = d.texts(frames, rng, self.stale)
         batch = self._robot(frames, texts)
         points, _ = d.points(frames, texts)
-        points[..., :2] += 0.006 * rng.standard_normal(points[..., :2].shape)  # as inexact as heat maps are
+        points[..., :2] += 0.004 * rng.standard_normal(points[..., :2].shape)  # as inexact as heat maps are
         points[..., 2] *= rng.random(points.shape[:3]) > 0.03
         batch.points = torch.from_numpy(points)
         if self.config.glimpse:
             patches = [
-                d.patches(image_key(n), frames, batch.points[:, i, :, :2], self.config.glimpse)
+                d.patches(image_key(n), frames, batch.points[:, i], self.config.glimpse)
                 for i, (n, _, _) in enumerate(self.config.cameras)
             ]
             batch.glimpses = torch.stack(patches, 1)
@@ -293,16 +311,15 @@ class Mixture(torch.utils.data.IterableDataset):
         actions[..., : inside.shape[-1]] = inside
         present = np.zeros_like(actions)
         present[..., : inside.shape[-1]] = d.within(frames)[..., None]
-        state = self._state(d.state[frames])
-        return Batch(text, mask, state=state, actions=torch.from_numpy(actions), action_mask=torch.from_numpy(present))
+        views, tips = (torch.from_numpy(x[frames]) for x in d.viewpoints)
+        return Batch(
+            text, mask, state=self._state(frames), viewpoints=views, tips=tips,
+            actions=torch.from_numpy(actions), action_mask=torch.from_numpy(present),
+        )  # fmt: skip
 
-    def _state(self, state: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(
-            pad(
-                self.normaliser.state(proprioception(self.demonstrations.body, state.astype(float))),
-                self.config.state_slots,
-            )
-        )
+    def _state(self, frames: np.ndarray) -> torch.Tensor:
+        felt = self.normaliser.state(self.demonstrations.proprioception[frames])
+        return torch.from_numpy(pad(felt, self.config.state_slots))
 
     def _words(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Pieces and mask, as long as the longest of them."""

@@ -10,6 +10,7 @@ Design choices
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -41,11 +42,14 @@ def rephrase(subtask: str, scene: Scene, rng: np.random.Generator) -> str:
 
 def named(text: str, scene: Scene) -> np.ndarray:
     """(R,) float: which of the goal's object and place the words of `text` name."""
-    found = [
-        any(re.search(rf"\b{re.escape(name)}\b", text) for name in names(part, scene))
-        for part in (scene.goal.object, scene.goal.place)
-    ]
+    found = [_mentions(text, names(part, scene)) for part in (scene.goal.object, scene.goal.place)]
     return np.array(found, np.float32)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _mentions(text: str, words: tuple[str, ...]) -> bool:
+    """Whether one of `words` stands in the text as a whole."""
+    return any(re.search(rf"\b{re.escape(word)}\b", text) for word in words)
 
 
 def names(part: str | None, scene: Scene) -> tuple[str, ...]:

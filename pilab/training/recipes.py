@@ -28,7 +28,7 @@ class Recipe:
         "put",
         "close",
     )  # in turn; fine motion more often
-    episodes: int = 2400  # demonstrations to collect, where no data is given
+    episodes: int = 1800  # demonstrations to collect, where no data is given
     steps: int = 4000
     rows: Rows = field(default_factory=Rows)
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
@@ -74,7 +74,7 @@ def laptop(scale: Scale) -> Recipe:
             steps=20_000, rows=Rows(256, 256, 1024), pointing_scenes=40_000, size="small", learning_rate=6e-4,
             precision="bf16-mixed",
         )  # fmt: skip
-    return Recipe(steps=6000)
+    return Recipe(steps=5000, success_every=1000)
 
 
 RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop}

@@ -8,7 +8,7 @@ noisy times: τ = s (1 − t), t ~ Beta(1.5, 1), s = 0.999. Actions are sampled 
 loss, one pass. It shares everything else with the flow: the same expert, context and data.
 
 Both drive the same network, `Expert`: a transformer with weights of its own that reads the trunk's keys and values layer by
-layer. Its tokens are the state, the points, and the chunk, some steps to a token.
+layer. Its tokens are the state and the points, one for each role, and the chunk, some steps to a token.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Context:
     present: Tensor  # (B, T) bool: which of them count
     state: Tensor  # (B, S) normalised proprioception
     points: Tensor  # (B, C, R, 3): u, v in 0 … 1, visible 0 or 1
+    displaced: Tensor  # (B, C, R, F): from each tool tip to what they point at; see views.displacements
     glimpses: Tensor | None  # (B, C, R, g, g, 3) uint8 around the points
 
     def repeat(self, times: int) -> Context:
@@ -39,11 +40,12 @@ class Context:
         again = lambda x: x.repeat_interleave(times, 0)  # noqa: E731
         cache = [(again(k), again(v)) for k, v in self.cache]
         glimpses = None if self.glimpses is None else again(self.glimpses)
-        return Context(cache, again(self.present), again(self.state), again(self.points), glimpses)
+        rows = (self.present, self.state, self.points, self.displaced)
+        return Context(cache, *map(again, rows), glimpses)
 
 
 class Expert(nn.Module):
-    """Tokens (state and points · one per camera and role · the chunk) → outputs (B, H, D) of the chunk.
+    """Tokens (state and points · one per role · the chunk) → outputs (B, H, D) of the chunk.
 
     The first token also joins the flow's time as the condition of every norm: the shortest way for a few numbers to all
     layers (as in DiT, Peebles & Xie 2023, arXiv:2212.09748).
@@ -51,13 +53,15 @@ class Expert(nn.Module):
 
     def __init__(
         self, width: int, heads: int, layers: int, state: int, action: int, horizon: int, steps_per_token: int,
-        cameras: int, glimpse: int,
+        cameras: int, displaced: int, glimpse: int,
     ) -> None:  # fmt: skip
         super().__init__()
-        slots = cameras * len(ROLES)
+        slots, point = cameras * len(ROLES), 3 + displaced
         self.horizon, self.action, self.tokens = horizon, action, horizon // steps_per_token
-        self.read_state = nn.Sequential(nn.Linear(state + 3 * slots, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
-        self.read_point = nn.Linear(3, width)
+        self.read_state = nn.Sequential(
+            nn.Linear(state + point * slots, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+        )
+        self.read_point = nn.Linear(point, width)
         self.slot = nn.Parameter(0.02 * torch.randn(slots, width))
         self.read_glimpse = Glimpse(glimpse, width) if glimpse else None
         self.read_chunk = nn.Linear(steps_per_token * action, width)
@@ -69,13 +73,18 @@ class Expert(nn.Module):
         nn.init.zeros_(self.write_chunk.bias)
 
     def look(self, context: Context) -> Tensor:
-        """The tokens that do not depend on the chunk, (B, 1 + slots, width)."""
+        """The tokens that do not depend on the chunk, (B, 1 + roles, width): what all cameras show of a role is added up."""
         where, visible = context.points[..., :2].flatten(1, 2), context.points[..., 2:].flatten(1, 2)
-        points = torch.cat([(2 * where - 1) * visible, 2 * visible - 1], -1)  # (B, slots, 3)
+        displaced = context.displaced.flatten(1, 2) * visible
+        points = torch.cat([(2 * where - 1) * visible, 2 * visible - 1, displaced], -1)  # (B, slots, 3 + F)
         first = self.read_state(torch.cat([context.state, points.flatten(1)], -1))
         tokens = self.read_point(points) + self.slot
         if context.glimpses is not None:
-            tokens = tokens + visible * self.read_glimpse(context.glimpses.flatten(1, 2))
+            shown = visible[..., 0] > 0  # the others would cost as much and count for nothing
+            tokens = tokens.index_put(
+                (shown,), self.read_glimpse(context.glimpses.flatten(1, 2)[shown]), accumulate=True
+            )
+        tokens = tokens.unflatten(1, context.points.shape[1:3]).sum(1)
         return torch.cat([first[:, None], tokens], 1)
 
     def forward(self, context: Context, look: Tensor, chunk: Tensor, time: Tensor) -> Tensor:
@@ -100,9 +109,8 @@ class Glimpse(nn.Module):
         )  # fmt: skip
 
     def forward(self, patches: Tensor) -> Tensor:
-        """(B, slots, g, g, 3) uint8 → (B, slots, width)."""
-        x = patches.flatten(0, 1).permute(0, 3, 1, 2).to(self.layers[0].weight.dtype) / 127.5 - 1
-        return self.layers(x).unflatten(0, patches.shape[:2])
+        """(N, g, g, 3) uint8 → (N, width)."""
+        return self.layers(patches.permute(0, 3, 1, 2).to(self.layers[0].weight.dtype) / 127.5 - 1)
 
 
 def time_embedding(time: Tensor, size: int = 64, shortest: float = 4e-3, longest: float = 4.0) -> Tensor:

@@ -36,6 +36,7 @@ from pilab.vla.actions import find_space
 from pilab.vla.flow import Context, Expert, FlowHead, RegressionHead
 from pilab.vla.grounding import ROLES, Grounding, GroundingHead, glimpse, grounding_losses
 from pilab.vla.transformer import Cache, Transformer, block_mask
+from pilab.vla.views import FEATURES, displacements
 from pilab.vla.vision import Vision
 
 
@@ -52,6 +53,7 @@ class VLAConfig:
     answer_length: int = 24  # pieces of a thought, at most
     state_slots: int = 32  # proprioception, padded
     action_slots: int = 16  # numbers per step, padded
+    hands: int = 2  # tool tips from which points are seen; 0 leaves them as pixels
     horizon: int = 16  # steps of a chunk: 1.6 s at 10 Hz
     steps_per_token: int = 4  # of the chunk: a shorter sequence, the CPU's price
     summary: int = 4  # tokens that sum up ℓ for the expert
@@ -72,7 +74,7 @@ class VLAConfig:
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be built, with the reason."""
         for f in dataclasses.fields(self):
-            value, least = getattr(self, f.name), 0 if f.name in ("glimpse", "film") else 1
+            value, least = getattr(self, f.name), 0 if f.name in ("glimpse", "film", "hands") else 1
             if f.type == "int" and (type(value) is not int or value < least):
                 raise PolicyError(f"{f.name} is {value!r}; expected a whole number of at least {least}")
         for name, of in (("steps_per_token", "horizon"), ("heads", "width")):
@@ -93,7 +95,8 @@ class VLAConfig:
         cameras = tuple((c.name, c.height, c.width) for c in body.cameras)
         # Room for two arms, so that small bodies share a checkpoint's shape; as much as it takes for larger ones.
         state, action = max(32, body.size + 9 * len(body.arms)), max(16, body.size)
-        known = {"cameras": cameras, "body": body.name, "state_slots": state, "action_slots": action}
+        slots = {"state_slots": state, "action_slots": action, "hands": len(body.arms)}
+        known = {"cameras": cameras, "body": body.name, **slots}
         return cls(**{**known, **changes})
 
     @classmethod
@@ -131,6 +134,7 @@ class VLAConfig:
             labelled=torch.ones(rows, cameras, roles), answer=words(5), answer_mask=torch.ones(rows, 5, dtype=torch.bool),
             actions=number(rows, self.horizon, self.action_slots),
             action_mask=torch.ones(rows, self.horizon, self.action_slots),
+            viewpoints=number(rows, cameras, 4, 3) - number(rows, cameras, 1, 3), tips=number(rows, max(self.hands, 1), 3),
             glimpses=(255 * number(rows, cameras, roles, g, g, 3)).to(torch.uint8) if g else None,
         )  # fmt: skip
 
@@ -142,6 +146,8 @@ class Batch:
     text: Tensor  # (B, L) pieces of ℓ
     text_mask: Tensor  # (B, L) bool
     state: Tensor | None = None  # (B, S) normalised
+    viewpoints: Tensor | None = None  # (B, C, 4, 3) m: see views.viewpoints; None where nobody knows
+    tips: Tensor | None = None  # (B, hands, 3) m
     images: dict[str, Tensor] | None = None  # camera → (B, H, W, 3), uint8 or float 0 … 255
     camera_mask: Tensor | None = None  # (B, C) bool: pictures that are there; None for all
     points: Tensor | None = (
@@ -187,6 +193,13 @@ class TextEncoder(nn.Module):
 
     def forward(self, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """text and mask (B, L) → words (B, L, width), summary (B, queries, width), condition (B, width)."""
+        if not self.training:
+            return self._read(text, mask)
+        # Of hundreds of rows many say the same: each text is read once. (Rounding then depends on the rest of the batch.)
+        unique, rows = torch.unique(text.masked_fill(~mask, -1), dim=0, return_inverse=True)
+        return tuple(part[rows] for part in self._read(unique.clamp(min=0), unique >= 0))
+
+    def _read(self, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         positions = torch.arange(text.shape[1], device=text.device).expand_as(text)
         words, _ = self.mix(self.embed(text), positions, mask[:, None, None])
         weight = self.queries(words).masked_fill(~mask[..., None], -torch.inf).softmax(1)  # (B, L, queries)
@@ -210,7 +223,7 @@ class VLA(nn.Module):
         self.start = sum(counts) + 1 + c.summary  # position of the first word: behind image tokens, state and summary
         expert = Expert(
             c.width, c.heads, c.layers, c.state_slots, c.action_slots, c.horizon, c.steps_per_token, len(c.cameras),
-            c.glimpse,
+            FEATURES * c.hands, c.glimpse,
         )  # fmt: skip
         self.head = find_head(c.head)(expert, c)
 
@@ -289,7 +302,15 @@ class VLA(nn.Module):
         cache = seen.cache
         if insulate:
             points, cache = points.detach(), [(k.detach(), v.detach()) for k, v in cache]
-        return Context(cache, seen.present, batch.state, points, glimpses if self.config.glimpse else None)
+        glimpses = glimpses if self.config.glimpse else None
+        return Context(cache, seen.present, batch.state, points, self._displaced(batch, points), glimpses)
+
+    def _displaced(self, batch: Batch, points: Tensor) -> Tensor:
+        """How far each tip is from what the points point at, (B, C, R, 4 · hands); zeros where nobody knows."""
+        hands = self.config.hands
+        if not hands or batch.viewpoints is None or batch.tips is None:
+            return points.new_zeros(*points.shape[:3], FEATURES * hands)
+        return displacements(points[..., :2], batch.viewpoints, batch.tips)
 
     def _glimpse(self, batch: Batch, name: str, points: Tensor) -> Tensor:
         size = self.config.glimpse
@@ -341,6 +362,7 @@ class VLA(nn.Module):
         if batch.labelled is not None:
             told = batch.labelled[..., None] > 0
             context.points = torch.where(told, batch.points, context.points)
+            context.displaced = self._displaced(batch, context.points)
             if self.config.glimpse:
                 names = [name for name, _, _ in self.config.cameras]
                 context.glimpses = torch.stack(

@@ -33,6 +33,7 @@ from pilab.vla.actions import find_space, proprioception
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch
+from pilab.vla.views import viewpoints
 from pilab.world.scenes import find_body
 
 
@@ -148,7 +149,11 @@ class VLAPolicy(Policy):
         inside = np.zeros((len(texts), self.config.state_slots), np.float32)
         felt = self.checkpoint.normaliser.state(proprioception(self.body, state))
         inside[:, : felt.shape[1]] = felt
-        batch = Batch(torch.from_numpy(ids), torch.from_numpy(mask), state=torch.from_numpy(inside), images=images)
+        views, tips = map(torch.from_numpy, viewpoints(self.body, state, self.cameras))
+        batch = Batch(
+            torch.from_numpy(ids), torch.from_numpy(mask), state=torch.from_numpy(inside), viewpoints=views, tips=tips,
+            images=images,
+        )  # fmt: skip
         return batch.to(self.device)
 
     def _numbers(self, observation: Observation, key: str, shape: tuple[int, ...]) -> np.ndarray:

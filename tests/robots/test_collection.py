@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 
 import pilab
 from pilab.contracts import (
@@ -311,3 +312,9 @@ def test_what_is_impossible_is_refused_before_anything_is_written(recipe, named,
 def test_fixture_can_be_asked_for_by_name():
     assert {Recipe(("open",), object="drawer").attempt(k)[0].goal.object for k in range(3)} == {"drawer"}
     assert {Recipe(("put",), object="apple", place="bowl").attempt(k)[0].goal.place for k in range(3)} == {"bowl"}
+
+
+def test_two_collections_into_one_folder_are_refused(dataset, tmp_path):
+    with FileLock(tmp_path / ".demos.lock"), pytest.raises(DatasetError, match="another process"):
+        collect(RECIPE, 1, tmp_path / "demos", progress=False)
+    assert not (tmp_path / "demos").exists()

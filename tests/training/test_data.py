@@ -209,11 +209,12 @@ def test_told_points_are_the_stored_ones_as_inexact_as_heat_maps(demonstrations,
     assert 0.015 < lost.sum() / stored[..., 2].sum() < 0.045  # 3 in a hundred
     assert not points[..., 2][stored[..., 2] == 0].any()
     off = (points - stored)[..., :2][points[..., 2] == 1]
-    assert 0.005 < off.std() < 0.007 and np.abs(off).max() < 0.04
+    assert 0.0035 < off.std() < 0.0045 and np.abs(off).max() < 0.03
     for c, camera in enumerate(CAMERAS):
         images = torch.from_numpy(demonstrations.take(image_key(camera), at[:40]))
         expected = glimpse(images, batch.points[:40, c, :, :2], mixture.config.glimpse)
-        assert torch.equal(batch.glimpses[:40, c], expected)
+        shown = batch.points[:40, c, :, 2] > 0
+        assert torch.equal(batch.glimpses[:40, c][shown], expected[shown]) and not batch.glimpses[:40, c][~shown].any()
 
 
 def test_thoughts_are_at_most_a_second_old_and_of_the_same_episode(demonstrations):
