@@ -68,6 +68,7 @@ def test_an_arm_builds_a_model_and_learns_from_a_step(arm, demonstrations, pictu
     small = {"width": 32, "heads": 2, "layers": 1, "channels": 24}
     d = copy.copy(demonstrations)
     d.config = VLAConfig.nano(duo.BODY, **{**small, **recipe.model})
+    vars(d).pop("encoded", None)  # of another action space
     rows = Rows(*(min(2, n) for n in dataclasses.astuple(recipe.rows)))
     normaliser = d.normaliser(recipe.per_step_statistics, most=200)
     mixture = Mixture(d, pictures if rows.pointing else None, normaliser, Tokenizer.default(), rows, seed=0)
