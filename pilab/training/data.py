@@ -44,8 +44,8 @@ from pilab.world.task import facts_of, task_of
 class Rows:
     """How many rows of each kind a step draws."""
 
-    demonstrations: int = 32
-    pointing: int = 24
+    demonstrations: int = 24
+    pointing: int = 16
     point_only: int = 384
 
 

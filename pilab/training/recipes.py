@@ -74,7 +74,7 @@ def laptop(scale: Scale) -> Recipe:
             steps=20_000, rows=Rows(256, 256, 1024), pointing_scenes=40_000, size="small", learning_rate=6e-4,
             precision="bf16-mixed",
         )  # fmt: skip
-    return Recipe(steps=5000, success_every=1000)
+    return Recipe(steps=4000, success_every=1000)
 
 
 RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop}
