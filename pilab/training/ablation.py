@@ -34,6 +34,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "absolute joints": {"model": {"action_space": "absolute_joints"}},
     "no image tokens": {"model": {"image_tokens": False}},
     "no glimpses": {"model": {"glimpse": 0}},
+    "points as pixels": {"model": {"hands": 0}},
     "not insulated": {"insulate": False},
     "regression (ACT)": {"model": {"head": "regression"}},
 }
@@ -48,7 +49,7 @@ def recipe_of(arm: str, steps: int) -> Recipe:
     base = laptop(Scale.LAPTOP)
     change["model"] = {**base.model, **change.get("model", {})}
     change["rows"] = dataclasses.replace(base.rows, **change.get("rows", {}))
-    quiet = {"success_episodes": 0, "success_every": 0, "validate_every": max(1, steps // 4)}
+    quiet = {"later": None, "success_episodes": 0, "success_every": 0, "validate_every": max(1, steps // 4)}
     return dataclasses.replace(base, steps=steps, **quiet, **change)
 
 

@@ -222,9 +222,11 @@ class Mixture(torch.utils.data.IterableDataset):
 
     def __init__(
         self, demonstrations: Demonstrations, scenes: PointingScenes | None, normaliser: Normaliser,
-        tokenizer: Tokenizer, rows: Rows, seed: int, stale: int = 10,
+        tokenizer: Tokenizer, rows: Rows, seed: int, stale: int = 10, later: tuple[int, Rows] | None = None,
     ) -> None:  # fmt: skip
+        """later: from this step on, other numbers of rows."""
         super().__init__()
+        self.later = later
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
         self.config, self.start = demonstrations.config, 0
@@ -237,10 +239,10 @@ class Mixture(torch.utils.data.IterableDataset):
 
     def step(self, number: int) -> list[Batch]:
         rng = np.random.default_rng([self.seed, number])
-        d, rows = self.demonstrations, self.rows
+        d, rows = self.demonstrations, self.later[1] if self.later and number >= self.later[0] else self.rows
         batches = [self.demonstrated(rng.choice(d.training, rows.demonstrations), rng)]
         if rows.pointing and self.scenes is not None:
-            batches.append(self.pointed(rng))
+            batches.append(self.pointed(rows.pointing, rng))
         if rows.point_only and d.labels["points"] and d.labels["scenes"]:
             batches.append(self.told(rng.choice(d.training, rows.point_only), rng))
         return batches
@@ -269,8 +271,8 @@ class Mixture(torch.utils.data.IterableDataset):
             batch.answer_mask &= torch.from_numpy(whole)[:, None]
         return batch
 
-    def pointed(self, rng: np.random.Generator) -> Batch:
-        indices = rng.integers(len(self.scenes), size=self.rows.pointing)
+    def pointed(self, rows: int, rng: np.random.Generator) -> Batch:
+        indices = rng.integers(len(self.scenes), size=rows)
         texts, labels = [], np.zeros((len(indices), len(self.config.cameras), len(ROLES), 3), np.float32)
         columns = [self.scenes[points_key(n)][indices].reshape(len(indices), -1, 3) for n, _, _ in self.config.cameras]
         for row, index in enumerate(indices):

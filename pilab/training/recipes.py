@@ -31,6 +31,9 @@ class Recipe:
     episodes: int = 1800  # demonstrations to collect, where no data is given
     steps: int = 4000
     rows: Rows = field(default_factory=Rows)
+    later: tuple[int, Rows] | None = (
+        None  # from this step on, other rows: who sees well needs fewer pictures, more practice
+    )
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
@@ -74,7 +77,7 @@ def laptop(scale: Scale) -> Recipe:
             steps=20_000, rows=Rows(256, 256, 1024), pointing_scenes=40_000, size="small", learning_rate=6e-4,
             precision="bf16-mixed",
         )  # fmt: skip
-    return Recipe(steps=4000, success_every=1000)
+    return Recipe(steps=4000, later=(1000, Rows(16, 8, 640)), success_every=1000)
 
 
 RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop}

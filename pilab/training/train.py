@@ -55,7 +55,9 @@ def train(
     if recipe.pointing_scenes and recipe.rows.pointing:
         scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
     normaliser, tokenizer = demonstrations.normaliser(recipe.per_step_statistics), Tokenizer.default()
-    mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval)
+    mixture = Mixture(
+        demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval, recipe.later
+    )
     labels = demonstrations.labels
     # Only the language loss reaches all of the trunk: without it, the actions have to train it.
     insulate = recipe.insulate and labels["subtasks"]

@@ -134,8 +134,8 @@ class VLAConfig:
             labelled=torch.ones(rows, cameras, roles), answer=words(5), answer_mask=torch.ones(rows, 5, dtype=torch.bool),
             actions=number(rows, self.horizon, self.action_slots),
             action_mask=torch.ones(rows, self.horizon, self.action_slots),
-            viewpoints=number(rows, cameras, 4, 3) - number(rows, cameras, 1, 3), tips=number(rows, max(self.hands, 1), 3),
             glimpses=(255 * number(rows, cameras, roles, g, g, 3)).to(torch.uint8) if g else None,
+            viewpoints=number(rows, cameras, 4, 3) - number(rows, cameras, 1, 3), tips=number(rows, max(self.hands, 1), 3),
         )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ CHANGED = {
     "absolute joints": {"model.action_space": "absolute_joints"},
     "no image tokens": {"model.image_tokens": False},
     "no glimpses": {"model.glimpse": 0},
+    "points as pixels": {"model.hands": 0},
     "not insulated": {"insulate": False},
     "regression (ACT)": {"model.head": "regression"},
 }
@@ -56,7 +57,7 @@ def test_an_arm_changes_what_it_says(arm):
 
 def test_the_base_is_the_laptop_recipe_shortened():
     full, short = flat(laptop(Scale.LAPTOP)), flat(recipe_of(BASE, 100))
-    allowed = {"steps", "success_episodes", "success_every", "validate_every"}
+    allowed = {"steps", "later", "success_episodes", "success_every", "validate_every"}
     assert {name for name in full if full[name] != short[name]} <= allowed
     assert (short["steps"], short["validate_every"], short["success_episodes"]) == (100, 25, 0)
     assert recipe_of(BASE, 2).validate_every == 1

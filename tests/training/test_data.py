@@ -269,7 +269,7 @@ def test_the_thought_is_asked_for_after_an_instruction(demonstrations, mixture, 
 # ------------------------------------------------------------------------------------------------------ pointing scenes
 def test_pointing_labels_are_the_stored_points(mixture, pictures):
     for step in range(12):
-        batch = mixture.pointed(np.random.default_rng(step))
+        batch = mixture.pointed(8, np.random.default_rng(step))
         indices = np.random.default_rng(step).integers(len(pictures), size=mixture.rows.pointing)
         for row, (index, text) in enumerate(zip(indices, read(batch), strict=True)):
             for camera in CAMERAS:

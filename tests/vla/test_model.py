@@ -246,7 +246,7 @@ def test_one_batch_is_overfitted(tiny, head, clean):
     batch.action_mask[:, :, 7:] = 0  # the actions of one arm
     optimiser = torch.optim.Adam(model.parameters(), 5e-3)
     before = losses(model, batch)["action"].item()
-    for step in range(150):
+    for step in range(200):
         optimiser.zero_grad()
         losses(model, batch, seed=step + 1)["action"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
