@@ -89,7 +89,7 @@ def collect(options: argparse.Namespace) -> None:
 
     recipe = Recipe(
         tuple(options.tasks), options.seed, options.body, tuple(options.manner), options.arm, options.noise,
-        options.object, options.place,
+        options.close, options.object, options.place,
     )  # fmt: skip
     run(recipe, options.episodes, options.out, workers=options.workers, progress=not options.json)
     about = describe(LeRobotDataset(options.out))
@@ -125,7 +125,7 @@ def train(options: argparse.Namespace) -> None:
         data = [out / "demonstrations"]
         run(Collection(recipe.tasks, body=options.body), recipe.episodes, data[0], progress=not options.json)
     done = learn(
-        recipe, data, out, body=options.body, seed=options.seed, threads=options.threads,
+        recipe, data, out, body=options.body, seed=options.seed, start=options.start, threads=options.threads,
         progress=not options.json,
     )  # fmt: skip
     if options.json:
@@ -157,15 +157,10 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def report(options: argparse.Namespace) -> None:
     """Write a checkpoint's card."""
-    from pilab.contracts import Row
+    from pilab.notebook import read_rows
     from pilab.training.card import write_card
 
-    rows = []
-    for name in options.rows or ():
-        data = Path(name).read_bytes()
-        text = gzip.decompress(data) if name.endswith(".gz") else data
-        rows += [Row.from_json(line) for line in text.decode().splitlines()]
-    print(write_card(options.folder, rows))
+    print(write_card(options.folder, [row for name in options.rows or () for row in read_rows(name)]))
 
 
 def _strip_writer(folder: Path):
@@ -291,6 +286,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--arm", help="always this arm; the nearer one if not given")
     p.add_argument("--noise", type=float, default=0.6, help="share of episodes with coverage noise")
+    p.add_argument("--close", type=float, default=0.0, help="how much of the noise remains near things, 0 to 1")
     p.add_argument("--object", help="only this object, by noun or look")
     p.add_argument("--place", help="and this place")
     p.add_argument("--workers", type=positive, help="processes; all cores if not given")
@@ -307,7 +303,8 @@ def parser() -> argparse.ArgumentParser:
             machine(p)
 
     p = verb(verbs, "train", train, "train a VLA", "pilab train laptop --data runs/demos --out runs/vla")
-    p.add_argument("recipe", help="laptop, or MODULE:FUNCTION for one of your own")
+    p.add_argument("recipe", help="laptop, practise (from --start), or MODULE:FUNCTION for one of your own")
+    p.add_argument("--start", metavar="CHECKPOINT", help="go on from these weights")
     p.add_argument("--data", nargs="+", metavar="DIR", help="LeRobot datasets; collects the recipe's own if not given")
     p.add_argument("--out", required=True, help="folder of the checkpoint; goes on with a run that was interrupted")
     p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")

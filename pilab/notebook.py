@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
 import os
 import platform
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from pilab import __version__
-from pilab.contracts import PilabError, Scale
+from pilab.contracts import PilabError, Row, Scale
 from pilab.engine import provenance
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
+ROWS = FOLDER.parent / "data_samples" / "rows"  # NN.jsonl.gz: what the results of notebook NN are computed from
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,27 @@ def show_film(frames: np.ndarray, path: Path, fps: float = 10, max_bytes: int = 
     from pilab.figures.strips import animate
 
     return Image(data=animate(frames, path, fps, max_bytes), format="png")
+
+
+def committed_rows(number: str) -> list[Row]:
+    """The rows behind the results of notebook `number`, such as "00". Raises `PilabError` where they are not there."""
+    path = ROWS / f"{number}.jsonl.gz"
+    if not path.is_file():
+        raise PilabError(
+            f"the rows of notebook {number} are missing: expected {path}; take it from a checkout of pilab, or write one "
+            "with `pilab evaluate default --rows FILE`"
+        )
+    return read_rows(path)
+
+
+def read_rows(path: str | Path) -> list[Row]:
+    """Rows as `pilab evaluate --rows` writes them: .jsonl or .jsonl.gz. Raises `PilabError` for anything else."""
+    data = Path(path).read_bytes()
+    try:
+        text = (gzip.decompress(data) if Path(path).suffix == ".gz" else data).decode()
+    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise PilabError(f"{path} is damaged: {error}; write it again with `pilab evaluate --rows`") from error
+    return [Row.from_json(line) for line in text.splitlines()]
 
 
 def exercises(number: str) -> ModuleType:

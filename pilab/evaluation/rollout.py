@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from pilab.contracts import Embodiment, Policy, PolicyError, Row, Scene, SceneError, UnknownNameError, load, names_in
 from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
-from pilab.evaluation.statistics import wilson
+from pilab.evaluation.statistics import Rate, wilson
 from pilab.robots.executor import Executor
 from pilab.robots.policies import Hold, Random, Replay
 from pilab.robots.simulated import Outcome, Reel, Trial, simulate
@@ -33,18 +33,24 @@ from pilab.world.scenes import REPORTED, find_body, sample_scene
 ALL = ("put", "push", "open", "close")  # the suite "all"; stack and handover by name
 METRICS = ("reached", "grasped_any", "grasped_right", "placed_right", "wrong_moved", "followed")
 POLICIES = ("default", "demonstrator", "random", "hold")
-DEFAULT = Path(__file__).parents[2] / "data_samples" / "default"  # the shipped checkpoint, in a checkout
+DEFAULT = Path(__file__).parents[2] / "data_samples" / "checkpoint"  # the shipped one, in a checkout
 
 
 def make_policy(name: str, body: Embodiment) -> Policy:
     """A policy by name: `demonstrator`, `random`, `hold`, `default` (the shipped checkpoint), the folder of a checkpoint, or
-    the reader's own `MODULE:OBJECT` (a policy or its class).
+    the reader's own `MODULE:OBJECT` (a policy or its class). Raises `UnknownNameError`, or `PolicyError` where there is no
+    policy behind the name.
     """
     simple = {"demonstrator": Demonstrator, "random": lambda: Random(body.size), "hold": Hold}
     if name in simple:
         return simple[name]()
+    if name == "default" and not DEFAULT.is_dir():
+        raise PolicyError(
+            f"the policy 'default' is the checkpoint in {DEFAULT}, and there is none: take it from a checkout of pilab, or "
+            f"make one with `pilab train laptop --out {DEFAULT}`"
+        )
     folder = DEFAULT if name == "default" else Path(name)
-    if name == "default" or folder.is_dir():
+    if folder.is_dir():
         return VLAPolicy(folder, body)
     if ":" not in name:
         raise UnknownNameError(
@@ -184,19 +190,22 @@ def make_row(outcome: Outcome, arm: str, suite: str, control: str, privileged: b
     )
 
 
+def rate_of(rows: Iterable[Row], metric: str = "success") -> Rate:
+    """How often `metric` ("success", or a key of `Row.metrics`) is true; rows where it does not apply do not count."""
+    values = [row.success if metric == "success" else row.metrics.get(metric) for row in rows]
+    counted = [bool(value) for value in values if value is not None]
+    return wilson(sum(counted), len(counted))
+
+
 def summary(rows: Sequence[Row], seconds: float = 0.0) -> dict[str, Any]:
     """What `pilab evaluate --json` prints: success, metrics and verbs, each as k, n, rate, low, high (Wilson, 95 %)."""
-
-    def rate(values: list[bool]) -> dict[str, Any]:
-        return asdict(wilson(sum(values), len(values)))
-
     verbs = dict.fromkeys(row.clusters["verb"] for row in rows)
     return {
         "suite": rows[0].suite,
         "control": rows[0].control,
-        "success": rate([r.success for r in rows]),
-        "metrics": {m: rate([bool(r.metrics[m]) for r in rows if r.metrics.get(m) is not None]) for m in METRICS},
-        "per_verb": {v: rate([r.success for r in rows if r.clusters["verb"] == v]) for v in verbs},
+        "success": asdict(rate_of(rows)),
+        "metrics": {m: asdict(rate_of(rows, m)) for m in METRICS},
+        "per_verb": {v: asdict(rate_of([r for r in rows if r.clusters["verb"] == v])) for v in verbs},
         "seconds": round(seconds, 2),
     }
 

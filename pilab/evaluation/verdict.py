@@ -110,6 +110,21 @@ def verdict(
     return Verdict(claim, word, sentence, estimate, (low, high), confidence, len(a), p, seeds, checks, origin)
 
 
+def shared(*groups: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each group whose scene (and training seed) is in all of them: what `verdict` can pair.
+
+    Raises `PilabError` where they have none in common.
+    """
+    keys = set.intersection(*({_key(row) for row in rows} for rows in groups))
+    if not keys:
+        raise PilabError(f"groups of {', '.join(str(len(rows)) for rows in groups)} rows have no scene in common")
+    return [[row for row in rows if _key(row) in keys] for rows in groups]
+
+
+def _key(row: Row) -> tuple[str | int | None, str]:
+    return row.clusters.get(SEED), row.scene
+
+
 def _conditions(direction: str, scale: Scale, name: str, rate: Rate, groups: Mapping[str, tuple]) -> Iterator[Entry]:
     """verdict's own conditions of entry; `name` and `rate` are those of what the arm is held against."""
     yield Entry("scale", scale is not Scale.SMOKE, "smoke tries the wiring and measures nothing")
@@ -143,7 +158,7 @@ def _decide(sign: int, smallest: float, estimate: float, low: float, high: float
 
 def _paired(arm: Sequence[Row], against: Sequence[Row], names: Sequence[str]) -> tuple[list[Row], list[Row]]:
     """The rows of each side, so that those of the same scene and training seed stand at the same place."""
-    left, right = ({(row.clusters.get(SEED), row.scene): row for row in rows} for rows in (arm, against))
+    left, right = ({_key(row): row for row in rows} for rows in (arm, against))
     twice, lonely = len(arm) - len(left) + len(against) - len(right), left.keys() ^ right.keys()
     if twice or lonely or not left:
         raise PilabError(

@@ -1,7 +1,7 @@
 """Rates of success from rows: bars from zero, Wilson 95 % intervals, and the per cent above each.
 
-Bars stand in groups along the x axis, one colour per arm of the experiment. Rows under different controls are never
-pooled silently: a rate over `none` and `black` together is the rate of nothing.
+Bars stand in groups along the x axis, one colour per arm of the experiment (or per control, where one arm stands under
+several). Nothing is pooled silently: a rate over `none` and `black` together is the rate of nothing.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from pilab.evaluation.statistics import Rate, wilson
 from pilab.figures.theme import INK, PALETTE, template
 
 
-def rates(rows: Iterable[Row], by: str = "clusters.verb", metric: str = "success") -> go.Figure:
-    """Rate of `metric` in each group of `by`, for each arm.
+def rates(rows: Iterable[Row], by: str = "clusters.verb", metric: str = "success", colour: str = "arm") -> go.Figure:
+    """Rate of `metric` in each group of `by`, for each `colour`.
 
-    `by` is a field of Row or a key below one (`arm`, `control`, `clusters.object`); `metric` is `success` or a key of
-    `Row.metrics` with yes-or-no values; rows where it does not apply (None) do not count.
-    Raises `PilabError` for no rows, an unknown name, a metric that is no yes or no, or pooled controls.
+    `by` and `colour` are a field of Row or a key below one (`arm`, `control`, `clusters.object`); `metric` is `success`
+    or a key of `Row.metrics` with yes-or-no values; rows where it does not apply (None) do not count.
+    Raises `PilabError` for no rows, an unknown name, a metric that is no yes or no, or pooled arms or controls.
     """
-    rows = _comparable(rows, by)
+    rows = _comparable(rows, by, colour)
     groups = list(dict.fromkeys(str(_value(row, by)) for row in rows))
-    cells = {(row.arm, str(_value(row, by))): [] for row in rows}
+    cells: dict[tuple[str, str], list[bool | None]] = {}
     for row in rows:
-        cells[row.arm, str(_value(row, by))].append(_outcome(row, metric))
+        cells.setdefault((str(_value(row, colour)), str(_value(row, by))), []).append(_outcome(row, metric))
     table = {cell: _rate(outcomes) for cell, outcomes in cells.items()}
     title = f"{_plain(metric).capitalize()} by {_plain(by.split('.')[-1])}"
-    return _bars(title, groups, table, colours=by != "arm")
+    return _bars(title, groups, table, colours=by != colour)
 
 
 def metrics(rows: Iterable[Row]) -> go.Figure:
@@ -39,7 +39,7 @@ def metrics(rows: Iterable[Row]) -> go.Figure:
 
     Shows every yes-or-no key of `Row.metrics` in the order of the rows, then `success`. Raises as `rates` does.
     """
-    rows = _comparable(rows, "")
+    rows = _comparable(rows, "", "arm")
     names = [name for row in rows for name, value in row.metrics.items() if isinstance(value, bool)]
     names = [*dict.fromkeys(names), "success"]
     arms = dict.fromkeys(row.arm for row in rows)
@@ -93,13 +93,13 @@ def _bars(title: str, groups: Sequence[str], table: dict[tuple[str, str], Rate],
     return figure.update_layout(title=f"{title} ({trials} trials a bar)")
 
 
-def _comparable(rows: Iterable[Row], by: str) -> list[Row]:
+def _comparable(rows: Iterable[Row], *shown: str) -> list[Row]:
     rows = list(rows)
     if not rows:
         raise PilabError("no rows to draw; expected at least one trial")
-    controls = sorted({row.control for row in rows})
-    if by != "control" and len(controls) > 1:
-        raise PilabError(f"rows of the controls {controls} would be pooled; keep one of them, or draw by='control'")
+    for name in ("arm", "control"):
+        if name not in shown and len(found := sorted({getattr(row, name) for row in rows})) > 1:
+            raise PilabError(f"rows of the {name}s {found} would be pooled; keep one of them, or draw by={name!r}")
     return rows
 
 

@@ -62,6 +62,7 @@ class Recipe:
     manners: tuple[str, ...] = ("normal",)  # in turn, see demonstrators.script.MANNERS
     arm: str | None = None  # "left", "right", None: the nearer one
     noise: float = 0.6  # share of the episodes with coverage noise
+    close: float = 0.0  # how much of it remains near things, see CoverageNoise
     object: str | None = None  # only this object (a noun or a look) …
     place: str | None = None  # … and this place
 
@@ -83,11 +84,13 @@ class Failed(Exception):  # noqa: N818 - not an error: demonstrations fail now a
     """An attempt without success; says why."""
 
 
-def demonstrate(scene: Scene, manner: str, arm: str | None, noise: float) -> tuple[dict[str, Any], dict[str, Any]]:
+def demonstrate(
+    scene: Scene, manner: str, arm: str | None, disturbance: CoverageNoise
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """One demonstration as arrays with a leading T and as episode values. Raises `Failed` with the reason."""
     frames: list[tuple[Observation, Command]] = []
     body = find_body(scene.body)
-    executor = Executor(Demonstrator(arm, manner), body, disturbance=CoverageNoise(share=noise), arm="collect")
+    executor = Executor(Demonstrator(arm, manner), body, disturbance=disturbance, arm="collect")
     every = tuple(c.name for c in body.cameras)
     trial = Trial(scene, watch=lambda w, o, c: frames.append((o, c)), points=True, cameras=every)
     (outcome,) = simulate(executor, [trial], batch=1, threads=1)
@@ -116,7 +119,7 @@ def _work(recipe: Recipe, k: int, folder: str) -> tuple[dict[str, Any], dict[str
     """In a worker process: demonstrate attempt k and stage it; or say why it failed."""
     try:
         scene, manner = recipe.attempt(k)
-        arrays, values = demonstrate(scene, manner, recipe.arm, recipe.noise)
+        arrays, values = demonstrate(scene, manner, recipe.arm, CoverageNoise(share=recipe.noise, close=recipe.close))
     except (
         Failed,
         SceneError,
@@ -152,8 +155,9 @@ def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, prog
     for task in recipe.tasks:
         if not find(task, "pilab.world.tasks", "TASK", "task").demonstrator:
             raise SceneError(f"task {task!r} has no demonstrator; set Task.demonstrator to MODULE:CLASS")
-    if not 0 <= recipe.noise <= 1:
-        raise SceneError(f"noise {recipe.noise}; expected a share of the episodes, 0 … 1")
+    for what, share in (("noise", recipe.noise), ("close noise", recipe.close)):
+        if not 0 <= share <= 1:
+            raise SceneError(f"{what} {share}; expected a share, 0 … 1")
     recipe.attempt(0)  # a reserved or impossible request is refused before anything is written
     body = find_body(recipe.body)
     for manner in recipe.manners:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pilab.contracts import SCENE, Observation, Scene
+from pilab.contracts import SCENE, Observation, Scene, Thought
 from pilab.robots.executor import Command, Executor
 from pilab.world.environment import World
 from pilab.world.monitor import Monitor
@@ -51,13 +51,18 @@ class Reel:
     """What a film needs: the world before every step, and what the policy had in mind. Give `Trial(watch=reel.watch)`."""
 
     snapshots: list[np.ndarray] = field(default_factory=list)
-    subtasks: list[str] = field(default_factory=list)
+    thoughts: list[Thought] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
 
     def watch(self, world: World, observation: Observation, command: Command) -> None:
         self.snapshots.append(world.snapshot())
-        self.subtasks.append(command.thought.subtask or "")
+        self.thoughts.append(command.thought)
         self.observations.append(observation)
+
+    @property
+    def subtasks(self) -> list[str]:
+        """What was in mind, in words; "" for nothing."""
+        return [thought.subtask or "" for thought in self.thoughts]
 
 
 class _Running:

@@ -17,6 +17,11 @@ from pilab.contracts import Row
 class Progress(TQDMProgressBar):
     """Steps, steps/s and time left, with the loss; validation stays silent."""
 
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, module)
+        bar = self.train_progress_bar  # a resumed run goes on in the middle of an epoch, where Lightning knows no total
+        bar.total, bar.initial, bar.n = trainer.max_steps, trainer.global_step, trainer.global_step
+
     def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, object]:
         return {k: v for k, v in super().get_metrics(trainer, module).items() if k != "v_num"}
 

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from pilab.contracts import UnknownNameError
 from pilab.training.recipes import Recipe
 from pilab.vla.model import VLA, Batch
 
@@ -20,6 +21,12 @@ class Learner(pl.LightningModule):
         """insulate: keep the flow's gradient out of the trunk; for data with labels that train the trunk."""
         super().__init__()
         self.model, self.recipe, self.insulate, self.seed = model, recipe, insulate, seed
+        parts = dict(model.named_children())
+        for name in recipe.only:
+            if name not in parts:
+                raise UnknownNameError("part of the VLA", name, list(parts))
+        for name, part in parts.items():
+            part.requires_grad_(not recipe.only or name in recipe.only)
 
     def training_step(self, batches: list[Batch], step: int) -> Tensor:
         # Noise is a function of seed and step, so that a resumed run goes on exactly as it would have.
@@ -47,10 +54,12 @@ class Learner(pl.LightningModule):
         groups = []
         for name, part in self.model.named_children():  # the head learns faster than what it listens to
             settings = {"lr": r.learning_rate * (r.head_rate if name == "head" else 1.0)}
-            matrices = [p for p in part.parameters() if p.ndim > 1]
-            vectors = [p for p in part.parameters() if p.ndim <= 1]
-            groups.append({"params": matrices, "weight_decay": r.weight_decay, **settings})
-            groups.append({"params": vectors, "weight_decay": 0.0, **settings})
+            learning = [p for p in part.parameters() if p.requires_grad]
+            matrices = [p for p in learning if p.ndim > 1]
+            vectors = [p for p in learning if p.ndim <= 1]
+            if learning:
+                groups.append({"params": matrices, "weight_decay": r.weight_decay, **settings})
+                groups.append({"params": vectors, "weight_decay": 0.0, **settings})
         optimiser = torch.optim.AdamW(groups, r.learning_rate, betas=r.betas)
 
         def rate(step: int) -> float:

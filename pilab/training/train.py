@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,7 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from pilab.contracts import DatasetError, Row
+from pilab.contracts import DatasetError, PolicyError, Row
 from pilab.data.pointing import PointingScenes
 from pilab.engine import provenance
 from pilab.evaluation.rollout import evaluate
@@ -26,6 +26,7 @@ from pilab.training.data import Demonstrations, Mixture
 from pilab.training.module import Learner
 from pilab.training.phrases import vocabulary
 from pilab.training.recipes import Recipe
+from pilab.vla.actions import Normaliser
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
@@ -35,9 +36,12 @@ from pilab.world.scenes import VALIDATION, find_body
 
 def train(
     recipe: Recipe, data: Sequence[str | Path], out: str | Path, *, body: str = "duo", seed: int = 0,
-    progress: bool = True, threads: int | None = None,
+    start: str | Path | None = None, progress: bool = True, threads: int | None = None,
 ) -> Checkpoint:  # fmt: skip
     """Train on the LeRobot datasets `data`; `out` gets a checkpoint with its card, a log and `success.jsonl`.
+
+    start: the folder of a checkpoint to go on from. Its state statistics and words are kept, and every weight that still
+    fits; what the recipe gives another shape (a chunk of another length) is learnt anew.
 
     A killed run goes on from its last validation when started again with the same arguments. Raises `DatasetError` where
     `out` belongs to another run.
@@ -48,25 +52,42 @@ def train(
     keep_memory()
     pl.seed_everything(seed, verbose=False)
     embodiment = find_body(body)
-    config = getattr(VLAConfig, recipe.size)(embodiment, **{"body": body, **recipe.model})
+    before = Checkpoint.load(start) if start else None
+    if before is None:
+        config = getattr(VLAConfig, recipe.size)(embodiment, **{"body": body, **recipe.model})
+    elif before.model.config.body != body:
+        raise PolicyError(
+            f"{start} drives the body {before.model.config.body!r}, not {body!r}; name its own with --body"
+        )
+    else:
+        config = replace(before.model.config, **recipe.model)
     demonstrations = Demonstrations(data, config, embodiment, progress=progress)
-    _claim(out, {"recipe": asdict(recipe), "data": demonstrations.origin, "body": body, "seed": seed})
+    started = {"start": before.hash} if before else {}
+    _claim(out, {"recipe": asdict(recipe), "data": demonstrations.origin, "body": body, "seed": seed, **started})
     scenes = None
     if recipe.pointing_scenes and recipe.rows.pointing:
         scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
-    normaliser, tokenizer = demonstrations.normaliser(recipe.per_step_statistics), Tokenizer.default()
+    normaliser, tokenizer, model = (
+        demonstrations.normaliser(recipe.per_step_statistics),
+        Tokenizer.default(),
+        VLA(config),
+    )
+    if before:
+        normaliser = _inherit(model, before, normaliser)
     mixture = Mixture(
         demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval, recipe.later
     )
     labels = demonstrations.labels
     # Only the language loss reaches all of the trunk: without it, the actions have to train it.
     insulate = recipe.insulate and labels["subtasks"]
-    learner, clock = Learner(VLA(config).to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
+    learner, clock = Learner(model.to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
     origin = {
         "recipe": asdict(recipe), "data": demonstrations.origin, "labels": labels, "reserved": demonstrations.reserved,
-        "seed": seed, "insulated": insulate, "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
+        "seed": seed, "insulated": insulate, **({"start": {"hash": before.hash, **before.origin}} if before else {}),
+        "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
     }  # fmt: skip
     words = vocabulary(demonstrations.scenes, demonstrations.said, scenes.parts if scenes else ())
+    words |= before.words if before else frozenset()
 
     def checkpoint() -> Checkpoint:
         spent = {"minutes": round(clock.spent / 60, 1)}
@@ -109,6 +130,15 @@ def train(
     else:
         write_card(out)
     return done
+
+
+def _inherit(model: VLA, before: Checkpoint, fresh: Normaliser) -> Normaliser:
+    """Every weight of `before` that fits goes into `model`; returns the statistics that go with them."""
+    own, old = model.state_dict(), before.model.state_dict()
+    model.load_state_dict({k: old[k] if k in old and old[k].shape == v.shape else v for k, v in own.items()})
+    if before.normaliser.action_mean.shape == fresh.action_mean.shape:
+        return before.normaliser
+    return replace(fresh, state_mean=before.normaliser.state_mean, state_std=before.normaliser.state_std)
 
 
 def make_trainer(recipe: Recipe, folder: str | Path, callbacks: list[Callback], **options: object) -> pl.Trainer:

@@ -28,7 +28,7 @@ from pilab.contracts import (
     points_key,
 )
 from pilab.world.cameras import Caster, View
-from pilab.world.kinematics import chain
+from pilab.world.kinematics import tips
 from pilab.world.scenes import build, find_body
 
 SLOTS = 16  # rows of points.<camera>: objects and places of a scene, in its order
@@ -162,8 +162,7 @@ class World:
 
     def tips(self) -> np.ndarray:
         """(arms, 3) tool tips in the world."""
-        q = self.state.astype(float)
-        return np.stack([chain(a).forward(q[self.body.slice(a.name)][:-1])[0] for a in self.body.arms])
+        return tips(self.body, self.state.astype(float))
 
     # ------------------------------------------------------------------------------------------------- what tasks ask
     def position(self, part: str) -> np.ndarray:

@@ -16,7 +16,7 @@ import functools
 
 import numpy as np
 
-from pilab.contracts import Arm
+from pilab.contracts import Arm, Embodiment
 
 
 class Chain:
@@ -104,6 +104,12 @@ class Chain:
 def chain(arm: Arm) -> Chain:
     """The kinematic chain of an arm."""
     return Chain(arm)
+
+
+def tips(body: Embodiment, state: np.ndarray) -> np.ndarray:
+    """Measured joints and grippers (…, A) → where the tool tips are, (…, arms, 3) m in the world."""
+    found = [chain(arm).forward(state[..., body.slice(arm.name)][..., :-1])[0] for arm in body.arms]
+    return np.stack(found, -2)
 
 
 def top_down(yaw: float | np.ndarray) -> np.ndarray:

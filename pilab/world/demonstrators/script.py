@@ -294,16 +294,22 @@ def _one(observation: Observation, index: int) -> Observation:
     return {key: values[index : index + 1] for key, values in observation.items()}
 
 
+KNOCK = 6.0
+
+
 @dataclass(frozen=True)
 class CoverageNoise:
-    """Disturbs the command while the hand is in free space, so that the data contain mistakes and their corrections.
+    """Disturbs the command, above all while the hand is in free space, so that the data contain mistakes and their corrections.
 
-    An Ornstein–Uhlenbeck process on the joint targets; the label stays clean. `share` of the episodes are disturbed.
+    An Ornstein–Uhlenbeck process on the joint targets, with a knock now and then; the label stays clean. `share` of the
+    episodes are disturbed.
     """
 
     scale: float = 0.012  # rad per step
     memory: float = 0.75  # how much of the last disturbance remains
     share: float = 0.6
+    close: float = 0.0  # share of the scale near things, where it may do harm: a policy will err there too
+    knock: float = 0.04  # chance per step, near things, of a disturbance KNOCK times as large
 
     def start(self, rng: np.random.Generator, size: int) -> np.ndarray | None:
         """(A,) zeros for an episode that will be disturbed, None for one that will not."""
@@ -312,4 +318,8 @@ class CoverageNoise:
     def next(self, rng: np.random.Generator, last: np.ndarray, thought: Thought, is_joint: np.ndarray) -> np.ndarray:
         """(A,) what to add to the command now."""
         fresh = rng.normal(0, self.scale, last.shape) * is_joint
-        return (self.memory * last + fresh) * bool(thought.memory.get("free", False))
+        if thought.memory.get("free", False):
+            return self.memory * last + fresh
+        if not self.close:
+            return np.zeros_like(last)
+        return self.memory * last + self.close * fresh * (KNOCK if rng.random() < self.knock else 1.0)
