@@ -90,9 +90,9 @@ def practise(scale: Scale) -> Recipe:
         return Recipe(
             steps=4, rows=Rows(4, 0, 8), pointing_scenes=0, only=("head",), validate_every=2, success_episodes=0
         )
-    steps, rows = (20_000, Rows(64, 0, 2048)) if scale is Scale.GPU else (4000, Rows(12, 0, 512))
+    steps, rows = (20_000, Rows(64, 0, 2048)) if scale is Scale.GPU else (3200, Rows(8, 0, 448))
     half = {"horizon": 8, "steps_per_token": 2}
-    return Recipe(steps=steps, rows=rows, pointing_scenes=0, model=half, only=("head",), success_every=1000)
+    return Recipe(steps=steps, rows=rows, pointing_scenes=0, model=half, only=("head",), success_every=1600)
 
 
 RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop, "practise": practise}
