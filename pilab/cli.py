@@ -145,6 +145,7 @@ def evaluate(options: argparse.Namespace) -> None:
     began = time.perf_counter()
     rows = rollout.evaluate(
         options.policy, options.suite, options.episodes, options.seed, control=options.control, body=options.body,
+        arm=options.arm,
         batch=options.batch, threads=options.threads, progress=not options.json,
         on_episode=_strip_writer(Path(options.strips)) if options.strips else None,
     )  # fmt: skip
@@ -326,6 +327,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=600_000, help="S, the first scene seed")
     p.add_argument("--control", default="none", help="none, black, swap, scramble, paraphrase or replay")
     p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
+    p.add_argument(
+        "--arm", help="the name in the rows, which also seeds the policy's noise; the policy's own if not given"
+    )
     p.add_argument("--batch", type=positive, default=8, help="worlds at a time")
     p.add_argument("--threads", type=positive, help="threads that advance them; all cores if not given")
     p.add_argument("--rows", metavar="FILE", help="write the result rows here (.jsonl or .jsonl.gz)")

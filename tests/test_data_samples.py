@@ -1,24 +1,25 @@
-"""The sample dataset is what it claims: every verb, small, and nothing in it that results call never seen."""
+"""The samples are what they claim: every verb, small, nothing that results call never seen, rows of the shipped policy."""
 
 from pathlib import Path
 
 import pytest
 
+from pilab import notebook
 from pilab.contracts import Scene
 from pilab.data.lerobot import LeRobotDataset
+from pilab.evaluation.rollout import ALL, DEFAULT
+from pilab.vla.checkpoint import Checkpoint
 from pilab.world import objects
-from pilab.world.scenes import TRAINING, refuse_reserved, sample_scene
+from pilab.world.scenes import REPORTED, TRAINING, VALIDATION, refuse_reserved, sample_scene
 
 FOLDER = Path(__file__).resolve().parents[1] / "data_samples" / "demonstrations"
 VERBS = {"put", "push", "open", "close", "stack", "handover"}
 
-pytestmark = pytest.mark.skipif(
-    not (FOLDER / "meta" / "info.json").exists(), reason="data_samples/demonstrations has not been collected here"
-)
-
 
 @pytest.fixture(scope="module")
 def episodes() -> list[dict]:
+    if not (FOLDER / "meta" / "info.json").exists():
+        pytest.skip("data_samples/demonstrations has not been collected here")
     return LeRobotDataset(FOLDER).episodes
 
 
@@ -27,7 +28,8 @@ def test_enough_of_every_verb(episodes):
     assert {e["verb"] for e in episodes} == VERBS
 
 
-def test_small_enough_for_the_repository():
+def test_small_enough_for_the_repository(episodes):
+    assert sum(path.stat().st_size for path in FOLDER.parent.rglob("*") if path.is_file()) < 35e6
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 10e6
     assert not list((FOLDER / ".staging").glob("*")), "leftovers of a collection: delete .staging"
 
@@ -49,3 +51,26 @@ def test_every_scene_can_be_drawn_again(episodes):
     for episode in episodes:
         scene = Scene.from_json(episode["scene"])
         assert sample_scene(scene.seed, scene.task).hash == scene.hash
+
+
+@pytest.mark.parametrize("number", [path.name[:2] for path in sorted(notebook.ROWS.glob("[0-9][0-9].jsonl.gz"))])
+def test_every_trial_is_one_row_of_a_range_kept_for_it(number):
+    rows = notebook.committed_rows(number)
+    trials = [(r.unit, r.arm, r.suite, r.control, r.scene, r.instruction, *sorted(r.clusters.items())) for r in rows]
+    assert rows and len(set(trials)) == len(trials)
+    assert all(row.seed in (REPORTED if row.unit == "episode" else VALIDATION) for row in rows)
+
+
+def test_rows_of_notebook_00_are_those_of_the_shipped_policy():
+    if not (notebook.ROWS / "00.jsonl.gz").exists() or not DEFAULT.is_dir():
+        pytest.skip("data_samples has no checkpoint, or no rows of notebook 00")
+    rows = notebook.committed_rows("00")
+    mine = [row for row in rows if row.arm == "vla"]
+    assert {row.checkpoint for row in mine} == {Checkpoint.load(DEFAULT).hash}
+    assert not any(row.privileged for row in mine)
+    arms = {(row.arm, row.control, row.suite) for row in rows}
+    assert ("vla", "none", "naming") in arms
+    for verb in ALL:
+        for control in ("none", "black", "swap", "scramble", "paraphrase"):
+            assert ("vla", control, verb) in arms
+        assert {("regression", "none", verb), ("replayed demonstrator", "replay", verb)} <= arms

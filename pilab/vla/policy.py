@@ -80,6 +80,7 @@ class VLAPolicy(Policy):
         tokenizer = self.checkpoint.tokenizer
         pieces = self.model.think(self._batch(observation, tasks), tokenizer.piece("<subtask>"), tokenizer.eos)
         texts = [tokenizer.decode([int(p) for p in row[: _length(row, tokenizer.eos)]]) for row in pieces]
+        texts = [text if tokenizer.encode(text) else "" for text in texts]  # what cannot be read back is no thought
         return [
             Thought(subtask=t or None, chain=(t,) if t else (), memory=m) for t, m in zip(texts, memories, strict=True)
         ]

@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 
 from pilab.contracts import SCENE, STATE, PilabError, Policy, PolicyError, Row, SceneError, UnknownNameError, image_key
-from pilab.evaluation import controls
-from pilab.evaluation.rollout import ALL, METRICS, evaluate, make_policy, record, suite_scenes, summary, table
+from pilab.evaluation import controls, rollout
+from pilab.evaluation.rollout import (
+    ALL,
+    METRICS,
+    evaluate,
+    make_policy,
+    rate_of,
+    record,
+    suite_scenes,
+    summary,
+    table,
+)
 from pilab.robots.simulated import Trial
 from pilab.world import objects, places
 from pilab.world.demonstrators import Demonstrator
@@ -69,6 +79,13 @@ def test_seeds_are_dealt_to_the_verbs_in_turn(suite, verbs):
 
 
 # --------------------------------------------------------------------------------------------------------------- summary
+def test_a_rate_counts_where_its_metric_applies(shown):
+    doors = [row for row in shown if row.clusters["verb"] in ("open", "close")]
+    assert rate_of(doors, "grasped_right").n == 0  # nothing to grasp
+    assert rate_of(shown, "grasped_right").n == sum(row.metrics["grasped_right"] is not None for row in shown) == 2
+    assert (rate_of(shown).k, rate_of(shown).n) == (sum(row.success for row in shown), 8)
+
+
 def test_a_summary_has_the_documented_keys(shown):
     digest = summary(shown, 1.234)
     assert set(digest) == {"suite", "control", "success", "metrics", "per_verb", "seconds"}
@@ -235,6 +252,21 @@ def test_unknown_names_list_the_valid_ones(options, valid):
 def test_something_else_than_a_policy_is_told():
     with pytest.raises(PolicyError, match="act"):
         make_policy("math:pi", find_body("duo"))
+
+
+def test_default_is_the_shipped_checkpoint(monkeypatch, tmp_path):
+    assert rollout.DEFAULT.parts[-2:] == ("data_samples", "checkpoint") and rollout.DEFAULT.parent.is_dir()
+    monkeypatch.setattr(rollout, "DEFAULT", tmp_path)
+    with pytest.raises(PolicyError, match=r"not a checkpoint: config\.json is missing"):
+        make_policy("default", find_body("duo"))
+    monkeypatch.setattr(rollout, "VLAPolicy", lambda folder, body: (folder, body.name))
+    assert make_policy("default", find_body("duo")) == (tmp_path, "duo")
+
+
+def test_without_a_shipped_checkpoint_it_is_said_how_to_make_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(rollout, "DEFAULT", tmp_path / "nowhere")
+    with pytest.raises(PolicyError, match=r"pilab train laptop --out .*nowhere"):
+        make_policy("default", find_body("duo"))
 
 
 def test_nothing_follows_by_itself_under_swap():

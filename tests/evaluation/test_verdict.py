@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from pilab.contracts import PilabError, Row, UnknownNameError
 from pilab.evaluation.statistics import paired_difference, seed_differences
-from pilab.evaluation.verdict import INCONCLUSIVE, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, Entry, Verdict, verdict
+from pilab.evaluation.verdict import (
+    INCONCLUSIVE,
+    NOT_SUPPORTED,
+    NOT_TESTABLE,
+    SUPPORTED,
+    Entry,
+    Verdict,
+    shared,
+    verdict,
+)
 
 
 def rows(successes, arm="VLA", control="none", seed=None, **changes) -> list[Row]:
@@ -283,3 +292,23 @@ def test_what_people_read():
     assert found.provenance == "scale laptop, checkpoint c0ffee, commit abc123"
     assert found.text() == f"SUPPORTED: new beats old. {found.sentence} ({found.provenance})"
     assert found._repr_markdown_() == f"**supported**: new beats old. {found.sentence}\n\n*{found.provenance}*"
+
+
+# --------------------------------------------------------------------------------------------------- scenes in common
+def test_groups_are_cut_down_to_the_scenes_they_share():
+    many, few = rows([1, 0, 1, 1]), rows([0, 1], control="scramble")[::-1]
+    left, right = shared(many, few)
+    assert left == many[:2] and right == few  # each in its own order
+    assert judge((left, right)).n == 2
+    assert shared(many) == [many]
+
+
+def test_training_seeds_are_not_mixed_up():
+    left, right = shared(rows([1, 1], seed=0) + rows([1], seed=1), rows([0, 0], seed=1))
+    assert [row.clusters["training_seed"] for row in left + right] == [1, 1]
+
+
+@pytest.mark.parametrize("groups", [(rows([1]), []), (rows([1], seed=0), rows([1], seed=1))])
+def test_nothing_in_common_is_an_error(groups):
+    with pytest.raises(PilabError, match="no scene in common"):
+        shared(*groups)

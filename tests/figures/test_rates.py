@@ -49,6 +49,17 @@ def test_controls_are_not_pooled():
     assert bars(rates(rows, by="control")) == {"one": {"none": 1.0, "black": 0.0}}
 
 
+def test_controls_can_have_the_colours():
+    rows = [row(), row(verb="open"), row(control="black", success=False)]
+    figure = rates(rows, colour="control")
+    assert bars(figure) == {"none": {"put": 1.0, "open": 1.0}, "black": {"put": 0.0}}
+    assert figure.layout.showlegend
+    with pytest.raises(PilabError, match=r"arms \['one', 'two'\] would be pooled"):
+        rates([*rows, row(arm="two")], colour="control")
+    with pytest.raises(PilabError, match="no 'planet' among"):
+        rates([row()], colour="clusters.planet")
+
+
 @pytest.mark.parametrize(
     ("rows", "by", "metric", "reason"),
     [

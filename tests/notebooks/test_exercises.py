@@ -6,22 +6,75 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pilab import notebook
+from pilab.contracts import TASK, Row, Thought, points_key
 from pilab.evaluation.rollout import evaluate
+from pilab.vla.policy import Look
+from pilab.world.environment import World
+from pilab.world.scenes import sample_scene
+from pilab.world.task import facts_of, name_of
 
 
 def rows(policy: Any) -> list[Any]:
     return evaluate(policy, "put", 8, progress=False)
 
 
+class Listener:
+    """Sees what the words name and nothing else: heat on the thing, from the simulator's truth."""
+
+    def look(self, observation: dict[str, Any], thought: list[Thought]) -> list[Look]:
+        text = thought[0].subtask or observation[TASK][0]
+        named = [i for i, noun in enumerate(NOUNS) if noun in text]
+        u, v, _ = observation[points_key("base")][0][named[0] if named else 0]
+        heat = np.zeros((2, 24, 32))
+        heat[0, int(v * 24), int(u * 32)] = 1
+        return [Look({}, {"base": heat})]
+
+
+SCENE = sample_scene(500_000, "put")
+NOUNS = [name_of(part.name, facts_of(SCENE)) for part in SCENE.parts]
+ASKED, OTHER = (NOUNS.index(name_of(part, facts_of(SCENE))) for part in (SCENE.goal.object, SCENE.goal.place))
+
+
+def gaze(thought: Thought) -> tuple[Any, ...]:
+    """What exercise 2 is checked with."""
+    seen = World(SCENE).observe(points=True)
+    return Listener(), {**seen, TASK: f"put {NOUNS[ASKED]} somewhere"}, thought
+
+
+def swapped(*outcomes: tuple[bool, bool]) -> list[Row]:
+    """Rows of which each did (the original task, the spoken one)."""
+    return [Row("episode", "vla", "put", "swap", 0, "", o, {"followed": f}, {}) for o, f in outcomes]
+
+
+SWAPPED = swapped(
+    *[(False, True)] * 6, (True, False), *[(False, False)] * 3
+)  # 4 did not follow, 1 of these did not listen
+
 # notebook → exercise → (what to do with the solution before it is checked, wrong answers as functions of the solution)
 ANSWERS: dict[str, dict[str, tuple[Callable[[Any], Any], list[Callable[[Any], Any]]]]] = {
     "00": {
-        "1": (str, [lambda s: "put the apple in the bowl", lambda s: "build a tower", lambda s: ""]),
-        "2": (int, [lambda n: n - 1, lambda n: n + 1, lambda n: 1]),
+        "1": (int, [lambda n: n - 1, lambda n: n + 1, lambda n: 1]),
+        "2": (
+            lambda think: gaze(think(NOUNS[OTHER])),
+            [
+                lambda think: gaze(think(NOUNS[ASKED])),
+                lambda think: gaze(Thought.nothing()),
+                lambda think: gaze(Thought(points={"base": {"object": (0.1, 0.1)}})),
+            ],
+        ),
         "3": (
+            lambda share: (SWAPPED, share(SWAPPED)),
+            [
+                lambda share: (SWAPPED, 0.1),  # of all episodes
+                lambda share: (SWAPPED, 0.75),
+                lambda share: (swapped((False, True)), 0.0),
+            ],
+        ),
+        "4": (
             lambda policy: rows(policy()),
             [lambda p: rows("hold"), lambda p: rows("demonstrator"), lambda p: []],
         ),
@@ -30,9 +83,9 @@ ANSWERS: dict[str, dict[str, tuple[Callable[[Any], Any], list[Callable[[Any], An
 
 
 def passes(check: Callable[[Any], None], answer: Any, capsys: pytest.CaptureFixture[str]) -> bool:
-    """Whether a check says "right"; whatever it says, it says something."""
+    """Whether a check says "right"; whatever it says, it says something. A tuple holds several arguments."""
     capsys.readouterr()
-    check(answer)
+    check(*answer) if isinstance(answer, tuple) else check(answer)
     said = capsys.readouterr().out
     assert said.strip()
     return said.startswith("right")

@@ -81,9 +81,9 @@ def mixture(demonstrations, pictures, smoke) -> Mixture:
 def learn(at_home, smoke, samples, pictures):
     """Call it with a folder: a training on one thread, on the samples unless told otherwise."""
 
-    def run(out, recipe=smoke, data=None, seed=0):
+    def run(out, recipe=smoke, data=None, seed=0, **options):
         with at_home():
-            return train(recipe, data or [samples], out, seed=seed, progress=False, threads=1)
+            return train(recipe, data or [samples], out, seed=seed, progress=False, threads=1, **options)
 
     return run
 

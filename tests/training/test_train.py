@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pilab.contracts import NOISE, TASK, DatasetError, Scale, Thought, UnknownNameError
+from pilab.contracts import NOISE, TASK, DatasetError, PolicyError, Scale, Thought, UnknownNameError
 from pilab.evaluation.rollout import evaluate
 from pilab.robots.executor import batch
 from pilab.training import train as training
@@ -242,6 +242,39 @@ def test_the_recipe_may_leave_the_trunk_open(learn, smoke, tmp_path):
 def test_a_wrong_body_is_refused(samples, smoke, tmp_path):
     with pytest.raises(DatasetError, match="'solo' needs"):
         training.train(smoke, [samples], tmp_path, body="solo", progress=False, threads=1)
+
+
+# ---------------------------------------------------------------------------------------------------- from a checkpoint
+def test_practice_changes_the_head_alone(learn, trained, tmp_path):
+    folder, before = trained
+    done = learn(tmp_path / "out", find_recipe("practise", Scale.SMOKE), start=folder)
+    old, new = before.model.state_dict(), done.model.state_dict()
+    changed = {name.split(".")[0] for name in new if not torch.equal(new[name], old[name])}
+    assert changed == {"head"}
+    assert done.words == before.words and done.normaliser.to_arrays().keys() == before.normaliser.to_arrays().keys()
+    assert done.origin["start"]["hash"] == before.hash
+
+
+def test_a_chunk_of_another_length_is_learnt_anew_on_the_old_state(learn, trained, tmp_path):
+    folder, before = trained
+    half = dataclasses.replace(
+        find_recipe("practise", Scale.SMOKE), model={"horizon": 8, "steps_per_token": 2}, steps=1, validate_every=1
+    )
+    done = learn(tmp_path / "out", half, start=folder)
+    assert done.model.config.horizon == 8 and done.normaliser.action_mean.shape[0] == 8
+    np.testing.assert_array_equal(done.normaliser.state_mean, before.normaliser.state_mean)
+    same_shape = {k for k, v in done.model.state_dict().items() if v.shape == before.model.state_dict()[k].shape}
+    assert "trunk.blocks.0.qkv.weight" in same_shape and "head.expert.read_chunk.weight" not in same_shape
+
+
+def test_a_start_that_does_not_fit_is_refused(learn, trained, tmp_path):
+    with pytest.raises(PolicyError, match="not 'solo'"):
+        learn(tmp_path / "out", find_recipe("practise", Scale.SMOKE), start=trained[0], body="solo")
+    with pytest.raises(PolicyError, match="is not a checkpoint"):
+        learn(tmp_path / "out", find_recipe("practise", Scale.SMOKE), start=tmp_path)
+    odd = dataclasses.replace(find_recipe("practise", Scale.SMOKE), only=("nose",))
+    with pytest.raises(UnknownNameError, match="nose"):
+        learn(tmp_path / "out", odd, start=trained[0])
 
 
 # -------------------------------------------------------------------------------------------------------------- recipes

@@ -8,7 +8,7 @@ import pytest
 
 from pilab.world.bodies import duo, solo
 from pilab.world.environment import World
-from pilab.world.kinematics import chain, top_down
+from pilab.world.kinematics import chain, tips, top_down
 from pilab.world.scenes import OBJECT_ZONE, build, find_body, sample_scene
 
 ARMS = [pytest.param(name, arm, id=f"{name}-{arm.name}") for name in ("duo", "solo") for arm in find_body(name).arms]
@@ -43,6 +43,18 @@ def test_forward_agrees_with_mujoco(body, arm):
         joints = [model.joint(f"{arm.name}_{j.name}").id for j in arm.joints]
         np.testing.assert_allclose(axes, data.xaxis[joints], atol=1e-9)
         np.testing.assert_allclose(origins, data.xanchor[joints], atol=1e-9)
+
+
+@pytest.mark.parametrize("body", ["duo", "solo"])
+def test_tips_of_many_states_are_those_of_each(body):
+    body = find_body(body)
+    states = np.random.default_rng(0).uniform(body.action.low, body.action.high, (2, 3, body.size))
+    found = tips(body, states)
+    assert found.shape == (2, 3, len(body.arms), 3)
+    for i, arm in enumerate(body.arms):
+        for at in np.ndindex(2, 3):
+            tip, *_ = chain(arm).forward(states[at][body.slice(arm.name)][:-1])
+            np.testing.assert_allclose(found[at][i], tip, atol=1e-12)
 
 
 def test_the_tip_lies_between_the_finger_tips():
