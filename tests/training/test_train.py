@@ -249,7 +249,7 @@ def test_practice_changes_the_head_alone(learn, trained, tmp_path):
     folder, before = trained
     done = learn(tmp_path / "out", find_recipe("practise", Scale.SMOKE), start=folder)
     old, new = before.model.state_dict(), done.model.state_dict()
-    changed = {name.split(".")[0] for name in new if not torch.equal(new[name], old[name])}
+    changed = {k.split(".")[0] for k in new if (new[k] - old[k]).abs().max() > 2e-6}  # averaging rounds
     assert changed == {"head"}
     assert done.words == before.words and done.normaliser.to_arrays().keys() == before.normaliser.to_arrays().keys()
     assert done.origin["start"]["hash"] == before.hash
