@@ -33,6 +33,7 @@ EXECUTED = "executed"  # (A,) float32: the command sent, after noise, clipping a
 TASK = "task"  # str: the instruction as spoken
 ENVIRONMENT_STATE = "observation.environment_state"  # (P, 8) float64: position, quaternion (w x y z), joint; live only
 SCENE = "scene"  # Scene; only privileged policies receive it
+STAMPS = "stamps"  # {key: s}: when each reading was taken, by the robot's clock; live only, from robots that know it
 NOISE = "noise"  # (H, A) float32 standard normal, drawn by the Executor for policies that ask for it
 
 Observation = dict[

@@ -8,13 +8,17 @@ Design choices
 * **Nothing depends on the batch.** Each episode has its own clock and its own generator, seeded by scene and arm, so that
   noise, re-plan instants and scenes are identical at any batch size.
 * The simulator's truth is removed from the observation of every policy that does not declare `privileged = True`.
+* **Simulated time and real time share every rule.** In simulated time `step` waits for the policy. In real time nobody may
+  wait: `ask` gives what there is to infer as a call for another thread, `take` brings its answer back, `next` is the
+  step's command meanwhile. A slow policy and an injected delay are then the same thing: a chunk is entered after as many
+  of its actions as were carried out while it was being found, and the next one is asked for that much earlier.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -62,7 +66,8 @@ class Episode:
     chunk: np.ndarray | None = None  # (H, A)
     first: int = 0  # the action at which the chunk was entered: more than 0 when it came late
     cursor: int = 0  # the chunk's next action
-    waiting: tuple[int, np.ndarray] | None = None  # (ready at this step, chunk): the injected delay
+    waiting: tuple[int, int, np.ndarray] | None = None  # (ready at this step, actions left when asked, chunk)
+    lead: int = 0  # steps that the last answer took: how early the next one must be asked for
     coached: bool = False  # a person's words stand until the task changes
 
 
@@ -73,6 +78,7 @@ class Command:
     label: np.ndarray
     executed: np.ndarray
     thought: Thought
+    planned: bool = True  # False where nothing was planned for this step: the robot stays
 
 
 class Executor:
@@ -140,9 +146,62 @@ class Executor:
         due = [i for i, e in enumerate(episodes) if self._must_plan(e)]
         if due:
             for i, chunk in zip(due, self._plan([episodes[i] for i in due], [told[i] for i in due]), strict=True):
-                episodes[i].waiting = (episodes[i].steps + self.delay, chunk)
+                self._await(episodes[i], chunk)
                 episodes[i].replan = False
-        return [self._next(e, o) for e, o in zip(episodes, observations, strict=True)]
+        return [self.next(e, o) for e, o in zip(episodes, observations, strict=True)]
+
+    # ---------------------------------------------------------------------------------------------------- in real time
+    def ask(self, episode: Episode, observation: Observation) -> Callable[[], Episode] | None:
+        """What there is to infer now, as a call for another thread; None while there is nothing to ask the policy.
+
+        One call at a time: of the episode it uses the noise generator and nothing else. Hand its answer to `take`. A thought
+        that is due waits for the next plan, which it is for: on its own it would keep the policy from planning in time.
+        """
+        if not self._must_plan(episode):
+            return None
+        asked, told = dataclasses.replace(episode), [self._tell(episode, observation)]
+        episode.waiting, episode.replan = None, False
+
+        def infer() -> Episode:
+            if self.thinks:
+                self._think([asked], told)
+            self._await(asked, self._plan([asked], told)[0])
+            return asked
+
+        return infer
+
+    def take(self, episode: Episode, answer: Episode) -> None:
+        """Use what `ask` found, unless the words changed or somebody else moved the robot meanwhile."""
+        if episode.replan:
+            return
+        episode.thought, episode.think_at, episode.waiting = answer.thought, answer.think_at, answer.waiting
+        episode.lead = episode.steps - answer.steps
+
+    def forget(self, episode: Episode) -> None:
+        """Drop what was planned: somebody else moved the robot, or held it."""
+        episode.chunk, episode.waiting, episode.first, episode.cursor, episode.replan = None, None, 0, 0, True
+
+    def next(self, episode: Episode, observation: Observation) -> Command:
+        """The command of this step, from what is planned already."""
+        if episode.waiting is not None and episode.waiting[0] <= episode.steps:
+            # The chunk was planned a while ago: the actions that were carried out since belong to the past.
+            _, left, chunk = episode.waiting
+            late = max(left - _left(episode), 0)
+            episode.chunk, episode.first, episode.cursor, episode.waiting = chunk, late, late, None
+        planned = _left(episode) > 0
+        if episode.chunk is None:
+            label = np.asarray(observation[STATE], np.float32)  # nothing planned yet: stay
+        else:
+            label = episode.chunk[min(episode.cursor, len(episode.chunk) - 1)]
+            episode.cursor += 1
+        executed = label
+        if episode.offset is not None:
+            assert self.disturbance is not None
+            episode.offset = self.disturbance.next(episode.trouble, episode.offset, episode.thought, self._is_joint)
+            executed = label + episode.offset
+        executed = np.clip(executed, self._low, self._high).astype(np.float32)
+        episode.steps += 1
+        return Command(np.asarray(label, np.float32), executed, episode.thought, planned)
 
     # ------------------------------------------------------------------------------------------------------------ parts
     def _think(self, episodes: Sequence[Episode], told: list[Observation]) -> None:
@@ -173,8 +232,10 @@ class Executor:
             return False
         left = len(episode.chunk) - episode.first
         share = min(self.replan_interval or left, left)
-        # With a delay, ask early enough for the next chunk to be there when this one's share has been executed.
-        return episode.cursor - episode.first >= share - self.delay
+        # With a delay, ask early enough for the next chunk to be there when this one's share has been executed. Of a
+        # chunk that takes longer than it lasts, asking before the middle would leave less to carry out than it gains.
+        lead = max(self.delay, min(episode.lead, len(episode.chunk) // 2))
+        return episode.cursor - episode.first >= share - lead
 
     def _plan(self, episodes: list[Episode], told: list[Observation]) -> np.ndarray:
         observation = batch(told)
@@ -192,24 +253,13 @@ class Executor:
             )
         return chunks
 
-    def _next(self, episode: Episode, observation: Observation) -> Command:
-        if episode.waiting is not None and episode.waiting[0] <= episode.steps:
-            # The chunk was planned `delay` steps ago: its first actions belong to the past.
-            late = self.delay if episode.chunk is not None else 0
-            episode.chunk, episode.first, episode.cursor, episode.waiting = episode.waiting[1], late, late, None
-        if episode.chunk is None:
-            label = np.asarray(observation[STATE], np.float32)  # nothing planned yet: stay
-        else:
-            label = episode.chunk[min(episode.cursor, len(episode.chunk) - 1)]
-            episode.cursor += 1
-        executed = label
-        if episode.offset is not None:
-            assert self.disturbance is not None
-            episode.offset = self.disturbance.next(episode.trouble, episode.offset, episode.thought, self._is_joint)
-            executed = label + episode.offset
-        executed = np.clip(executed, self._low, self._high).astype(np.float32)
-        episode.steps += 1
-        return Command(np.asarray(label, np.float32), executed, episode.thought)
+    def _await(self, episode: Episode, chunk: np.ndarray) -> None:
+        episode.waiting = (episode.steps + self.delay, _left(episode), chunk)
+
+
+def _left(episode: Episode) -> int:
+    """How many actions of the chunk have not been carried out."""
+    return 0 if episode.chunk is None else max(len(episode.chunk) - episode.cursor, 0)
 
 
 def batch(observations: Sequence[Observation]) -> Observation:

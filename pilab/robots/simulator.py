@@ -2,7 +2,7 @@
 
 Design choices
 --------------
-* **Simulated time**: one `send_action` is one control period of the body, however long the caller took to decide.
+* **Simulated time**: one `send_action` is one period of `hz`, however long the caller took to decide.
   Whoever wants a wall clock keeps it outside, as with any other robot.
 * **It tells what a robot can know**: joints, sensors, pictures and the words. The simulator's truth comes along only
   where `privileged` was declared when the robot was made, as for a script that shows a task.
@@ -28,20 +28,23 @@ class RobotError(PilabError, RuntimeError):
 
 
 class Simulator(Robot):
-    """A scene to be driven step by step at the body's `control_hz`. LeRobot's method names, our keys."""
+    """A scene to be driven step by step. LeRobot's method names, our keys."""
 
     def __init__(
         self, scene: Scene | None = None, task: str = "put", seed: int = 0, body: str = "duo",
-        points: bool = False, privileged: bool = False,
+        points: bool = False, privileged: bool = False, hz: int | None = None,
     ) -> None:  # fmt: skip
         """scene: the world to be in; without one, scene `seed` of `task` for `body` is drawn.
 
         points: observe `points.<camera>` too, where everything is in the pictures, for recorders. privileged: observe
-        `observation.environment_state` and `scene` too, for demonstrators. Raises `UnknownNameError` or `SceneError`
-        for what cannot be drawn.
+        `observation.environment_state` and `scene` too, for demonstrators. hz: actions a second, the body's `control_hz`
+        by default; a divisor of its `physics_hz`. Raises `UnknownNameError` or `SceneError` for what cannot be drawn.
         """
         self.scene = sample_scene(seed, task, body=body) if scene is None else scene
         self.embodiment: Embodiment = find_body(self.scene.body)
+        self.hz = self.embodiment.control_hz if hz is None else hz
+        if self.hz < 1 or self.embodiment.physics_hz % self.hz:
+            raise RobotError(f"hz {hz} does not divide the physics rate {self.embodiment.physics_hz}; try 10 or 30")
         self.points, self.privileged = points, privileged
         self._world: World | None = None
 
@@ -65,13 +68,13 @@ class Simulator(Robot):
         return {key: value for key, value in seen.items() if key not in (ENVIRONMENT_STATE, SCENE)}
 
     def send_action(self, action: np.ndarray) -> np.ndarray:
-        """Move one control period towards the targets (A,); returns what was sent (A,): the action within the limits.
+        """Move one period towards the targets (A,); returns what was sent (A,): the action within the limits.
 
         Raises `RobotError`, and does not move, before `connect` and for an action of another shape or with NaN.
         """
         world = self.world
         try:
-            return world.step(action)
+            return world.step(action, self.hz)
         except (TypeError, ValueError) as error:  # checked before the first physics step
             raise RobotError(f"{error}; the simulator did not move") from error
 

@@ -190,6 +190,49 @@ def test_a_late_chunk_starts_where_it_should_have_been(delay, interval):
     assert set(np.diff(starts)) == {executed}
 
 
+def in_real_time(executor, steps, took):
+    """The commands of one episode whose answers come `took` steps after they were asked for."""
+    episode, job, commands = executor.begin("do it", 7), None, []
+    for t in range(steps):
+        if job and t == job[0] + took:
+            executor.take(episode, job[1]())
+            job = None
+        if job is None and (call := executor.ask(episode, seen())):
+            job = (t, call)
+        commands.append(executor.next(episode, seen()))
+    return commands
+
+
+@pytest.mark.parametrize(("delay", "interval"), [(1, 4), (2, 4), (2, 6), (3, 3), (2, None)])
+def test_a_slow_policy_is_an_injected_delay(delay, interval):
+    injected = drive(Executor(Recorder(), BODY, delay=delay, replan_interval=interval), 40)
+    real = in_real_time(Executor(Recorder(), BODY, replan_interval=interval), 40, delay)
+    assert origins(real) == origins(injected)
+    assert [c.planned for c in real] == [False] * delay + [True] * (40 - delay)
+
+
+def test_a_policy_slower_than_its_chunks_still_moves():
+    """It stands while it waits, and none of what it planned for then is lost: half a chunk is carried out meanwhile."""
+    commands = in_real_time(Executor(Recorder(), BODY), 60, 12)
+    told = [origins([c])[0] for c in commands if c.planned]
+    assert told[:8] == [(0, i) for i in range(8)] and told[8:12] == [(1, i) for i in range(4, 8)]
+
+
+def test_an_answer_to_other_words_is_dropped():
+    policy = Recorder()
+    executor = Executor(policy, BODY)
+    episode = executor.begin("do it", 7)
+    call = executor.ask(episode, seen())
+    assert policy.plans == 0  # nothing is inferred here
+    executor.instruct(episode, "do that")
+    executor.take(episode, call())
+    assert not executor.next(episode, seen()).planned
+    executor.take(episode, executor.ask(episode, seen())())
+    assert executor.next(episode, seen()).planned and policy.told[-1][TASK] == ["do that"]
+    executor.forget(episode)
+    assert not executor.next(episode, seen()).planned
+
+
 # ------------------------------------------------------------------------------------------------------------------ noise
 class Sampler(Policy):
     noise_shape = (4, SIZE)

@@ -75,6 +75,15 @@ def test_an_action_takes_a_period_and_is_clipped(robot):
     assert not np.allclose(robot.get_observation()[STATE], robot.scene.start, atol=1e-3)
 
 
+def test_a_faster_hand_takes_shorter_periods():
+    with Simulator(hz=30) as robot:
+        for _ in range(3):
+            robot.send_action(robot.embodiment.home)
+        assert robot.world.time == pytest.approx(1 / robot.embodiment.control_hz)
+    with pytest.raises(RobotError, match="hz 7 does not divide the physics rate 240"):
+        Simulator(hz=7)
+
+
 @pytest.mark.parametrize(
     "action", [np.zeros(13), np.zeros((1, 14)), np.full(14, np.nan), [0.0] * 13 + [np.inf], None, "left", [1j] * 14]
 )
