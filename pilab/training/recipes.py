@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from pilab.contracts import Scale, UnknownNameError, load
+from pilab.contracts import PilabError, Scale, UnknownNameError, load
 from pilab.training.data import Rows
 from pilab.vla.checkpoint import Driving
 
@@ -65,6 +65,14 @@ class Recipe:
     driving: Driving = field(default_factory=Driving)  # how the policy is to be run
     precision: str = "32-true"  # Lightning's; bf16 is slower than fp32 on most CPUs
 
+    def __post_init__(self) -> None:
+        """Refuse what would silently never happen."""
+        if self.success_every % self.validate_every:
+            raise PilabError(
+                f"success_every {self.success_every} is not a multiple of validate_every {self.validate_every}: success is "
+                "measured at the end of a validation"
+            )
+
 
 def laptop(scale: Scale) -> Recipe:
     """The robot that listens: four verbs, two CPU cores, about an hour."""
@@ -92,7 +100,7 @@ def practise(scale: Scale) -> Recipe:
         )
     steps, rows = (20_000, Rows(64, 0, 2048)) if scale is Scale.GPU else (3200, Rows(8, 0, 448))
     half = {"horizon": 8, "steps_per_token": 2}
-    return Recipe(steps=steps, rows=rows, pointing_scenes=0, model=half, only=("head",), success_every=1600)
+    return Recipe(steps=steps, rows=rows, pointing_scenes=0, model=half, only=("head",), success_every=1000)
 
 
 RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop, "practise": practise}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pilab.contracts import NOISE, TASK, DatasetError, PolicyError, Scale, Thought, UnknownNameError
+from pilab.contracts import NOISE, TASK, DatasetError, PilabError, PolicyError, Scale, Thought, UnknownNameError
 from pilab.evaluation.rollout import evaluate
 from pilab.robots.executor import batch
 from pilab.training import train as training
@@ -287,6 +287,11 @@ def test_recipes_by_name():
         find_recipe("nothing", Scale.SMOKE)
     with pytest.raises(UnknownNameError, match="laptop"):
         find_recipe("pilab.training.recipes:nothing", Scale.SMOKE)
+
+
+def test_a_measurement_that_would_never_come_is_refused():
+    with pytest.raises(PilabError, match="not a multiple of validate_every 500"):
+        Recipe(success_every=1600)
 
 
 def test_the_rate_warms_up_and_falls(config, smoke):
