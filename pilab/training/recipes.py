@@ -93,13 +93,14 @@ def practise(scale: Scale) -> Recipe:
     """Actions for one that sees already: start from a checkpoint. Nothing but the head learns, mostly without pictures.
 
     Half a chunk: what lies further ahead is uncertain, is planned anew before it comes, and drowns the steps that count.
+    The expert reads the words itself: what the trunk keeps of them, for seeing, is the noun and not the verb.
     """
     if scale is Scale.SMOKE:
         return Recipe(
             steps=4, rows=Rows(4, 0, 8), pointing_scenes=0, only=("head",), validate_every=2, success_episodes=0
         )
     steps, rows = (20_000, Rows(64, 0, 2048)) if scale is Scale.GPU else (3200, Rows(8, 0, 448))
-    half = {"horizon": 8, "steps_per_token": 2}
+    half = {"horizon": 8, "steps_per_token": 2, "hear": 2}
     return Recipe(steps=steps, rows=rows, pointing_scenes=0, model=half, only=("head",), success_every=1000)
 
 

@@ -33,6 +33,8 @@ class Context:
     state: Tensor  # (B, S) normalised proprioception
     points: Tensor  # (B, C, R, 3): u, v in 0 … 1, visible 0 or 1
     displaced: Tensor  # (B, C, R, F): from each tool tip to what they point at; see views.displacements
+    words: Tensor  # (B, L, width) as the text encoder reads them
+    spoken: Tensor  # (B, L) bool: which of them are words
     glimpses: Tensor | None  # (B, C, R, g, g, 3) uint8 around the points
 
     def repeat(self, times: int) -> Context:
@@ -40,7 +42,7 @@ class Context:
         again = lambda x: x.repeat_interleave(times, 0)  # noqa: E731
         cache = [(again(k), again(v)) for k, v in self.cache]
         glimpses = None if self.glimpses is None else again(self.glimpses)
-        rows = (self.present, self.state, self.points, self.displaced)
+        rows = (self.present, self.state, self.points, self.displaced, self.words, self.spoken)
         return Context(cache, *map(again, rows), glimpses)
 
 
@@ -53,7 +55,7 @@ class Expert(nn.Module):
 
     def __init__(
         self, width: int, heads: int, layers: int, state: int, action: int, horizon: int, steps_per_token: int,
-        cameras: int, displaced: int, glimpse: int,
+        cameras: int, displaced: int, glimpse: int, hear: int,
     ) -> None:  # fmt: skip
         super().__init__()
         slots, point = cameras * len(ROLES), 3 + displaced
@@ -64,6 +66,8 @@ class Expert(nn.Module):
         self.read_point = nn.Linear(point, width)
         self.slot = nn.Parameter(0.02 * torch.randn(slots, width))
         self.read_glimpse = Glimpse(glimpse, width) if glimpse else None
+        self.listen = nn.Linear(width, hear, bias=False) if hear else None
+        self.hear = nn.Sequential(nn.Linear(hear * width, width), nn.SiLU(), nn.Linear(width, width)) if hear else None
         self.read_chunk = nn.Linear(steps_per_token * action, width)
         self.place_in_chunk = nn.Parameter(0.02 * torch.randn(self.tokens, width))
         self.read_time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
@@ -78,6 +82,9 @@ class Expert(nn.Module):
         displaced = context.displaced.flatten(1, 2) * visible
         points = torch.cat([(2 * where - 1) * visible, 2 * visible - 1, displaced], -1)  # (B, slots, 3 + F)
         first = self.read_state(torch.cat([context.state, points.flatten(1)], -1))
+        if self.listen is not None:
+            weight = self.listen(context.words).masked_fill(~context.spoken[..., None], -torch.inf).softmax(1)
+            first = first + self.hear(torch.einsum("blq,bld->bqd", weight, context.words).flatten(1))
         tokens = self.read_point(points) + self.slot
         if context.glimpses is not None:
             shown = visible[..., 0] > 0  # the others would cost as much and count for nothing

@@ -56,7 +56,8 @@ class VLAConfig:
     hands: int = 2  # tool tips from which points are seen; 0 leaves them as pixels
     horizon: int = 16  # steps of a chunk: 1.6 s at 10 Hz
     steps_per_token: int = 4  # of the chunk: a shorter sequence, the CPU's price
-    summary: int = 4  # tokens that sum up ℓ for the expert
+    summary: int = 4  # tokens that sum up ℓ for the trunk
+    hear: int = 0  # the expert's own readings of ℓ; 0 leaves it with what the trunk's summary keeps, hardly the verb
     width: int = 128
     heads: int = 4
     layers: int = 3  # of trunk and expert alike: layer i of the expert reads layer i of the trunk
@@ -74,7 +75,7 @@ class VLAConfig:
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be built, with the reason."""
         for f in dataclasses.fields(self):
-            value, least = getattr(self, f.name), 0 if f.name in ("glimpse", "film", "hands") else 1
+            value, least = getattr(self, f.name), 0 if f.name in ("glimpse", "film", "hands", "hear") else 1
             if f.type == "int" and (type(value) is not int or value < least):
                 raise PolicyError(f"{f.name} is {value!r}; expected a whole number of at least {least}")
         for name, of in (("steps_per_token", "horizon"), ("heads", "width")):
@@ -175,6 +176,7 @@ class Perception:
     present: Tensor  # (B, T) bool
     grounding: dict[str, Grounding] = field(default_factory=dict)  # by camera; empty without images
     answer: Tensor | None = None  # (B, M, width): outputs at the pieces of the answer
+    words: Tensor | None = None  # (B, L, width): the words of ℓ as the text encoder reads them
 
 
 class TextEncoder(nn.Module):
@@ -223,7 +225,7 @@ class VLA(nn.Module):
         self.start = sum(counts) + 1 + c.summary  # position of the first word: behind image tokens, state and summary
         expert = Expert(
             c.width, c.heads, c.layers, c.state_slots, c.action_slots, c.horizon, c.steps_per_token, len(c.cameras),
-            FEATURES * c.hands, c.glimpse,
+            FEATURES * c.hands, c.glimpse, c.hear,
         )  # fmt: skip
         self.head = find_head(c.head)(expert, c)
 
@@ -248,7 +250,7 @@ class VLA(nn.Module):
                     parts.append((seen + self.place[i], there, first, 0))
             first += len(self.place[i])
         if batch.answer is None and batch.state is None and not words:
-            return Perception([], everywhere[:, :0], grounding)  # nobody asks the trunk
+            return Perception([], everywhere[:, :0], grounding, words=read)  # nobody asks the trunk
         if batch.state is not None:
             parts.append((self.state(batch.state)[:, None], everywhere, first, 0))
         parts.append((summary, everywhere, first + 1, 0))
@@ -273,7 +275,7 @@ class VLA(nn.Module):
         answer = out[:, -batch.answer.shape[1] + 1 :] if batch.answer is not None else None
         kept = x.shape[1] if words else prefix
         cache = [(k[:, :, :kept], v[:, :, :kept]) for k, v in cache]
-        return Perception(cache, present[:, :kept], grounding, answer)
+        return Perception(cache, present[:, :kept], grounding, answer, read)
 
     def _count(self, first: int, like: Tensor) -> Tensor:
         """(B, n): first, first + 1, …"""
@@ -299,11 +301,14 @@ class VLA(nn.Module):
             glimpses = torch.stack(patches, 1) if self.config.glimpse else None
         if points is None or batch.state is None:
             raise PolicyError("actions need a state and points, or pictures to find them in; this batch has neither")
-        cache = seen.cache
+        cache, words = seen.cache, seen.words
         if insulate:
-            points, cache = points.detach(), [(k.detach(), v.detach()) for k, v in cache]
+            points, words = points.detach(), words.detach()
+            cache = [(k.detach(), v.detach()) for k, v in cache]
         glimpses = glimpses if self.config.glimpse else None
-        return Context(cache, seen.present, batch.state, points, self._displaced(batch, points), glimpses)
+        return Context(
+            cache, seen.present, batch.state, points, self._displaced(batch, points), words, batch.text_mask, glimpses
+        )
 
     def _displaced(self, batch: Batch, points: Tensor) -> Tensor:
         """How far each tip is from what the points point at, (B, C, R, 4 · hands); zeros where nobody knows."""

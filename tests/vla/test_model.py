@@ -258,6 +258,20 @@ def test_one_batch_is_overfitted(tiny, head, clean):
     assert miss(batch.actions.roll(1, 0)) > 0.25  # and each row has its own
 
 
+def test_the_expert_hears_the_words_itself(tiny, lively):
+    config = tiny(hear=2)
+    model, batch = lively(config), config.fake_batch()
+    batch.text_mask[0, 5:] = False
+    context = model.context(batch, model.perceive(batch))
+    assert not context.words.requires_grad  # insulated
+    act = lambda c: model.head.sample(c, noise_for(config, 3), torch.ones_like(noise_for(config, 3)))  # noqa: E731
+    with torch.no_grad():
+        chunk = act(context)
+        assert not torch.allclose(act(dataclasses.replace(context, words=context.words.roll(1, 0))), chunk, atol=1e-3)
+        noisy = context.words + torch.randn_like(context.words) * ~context.spoken[..., None]
+        torch.testing.assert_close(act(dataclasses.replace(context, words=noisy)), chunk)  # padding is no word
+
+
 # ------------------------------------------------------------------------------------------------------------- sampling
 @HEADS
 def test_the_chunk_is_a_function_of_its_noise(tiny, lively, head, clean):
