@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import json
 import os
@@ -154,6 +155,24 @@ def evaluate(options: argparse.Namespace) -> None:
         path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
     digest = rollout.summary(rows, time.perf_counter() - began)
     print(json.dumps(digest) if options.json else rollout.table(digest))
+
+
+def serve(options: argparse.Namespace) -> None:
+    """A policy for openpi's clients, until interrupted."""
+    from pilab.evaluation.rollout import make_policy
+    from pilab.robots.bridges.openpi import PolicyServer
+    from pilab.world.scenes import find_body
+
+    body, token = find_body(options.body), options.token or os.environ.get("PILAB_TOKEN")
+    server = PolicyServer(make_policy(options.policy, body), options.host, options.port, token, body=body)
+
+    def ready() -> None:
+        about = {"url": server.url, **server.metadata}
+        said = f"{about['policy']} for {about['body']} at {server.url}; Ctrl-C ends it"
+        print(json.dumps(about) if options.json else said, flush=True)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever(ready)
 
 
 def report(options: argparse.Namespace) -> None:
@@ -319,7 +338,10 @@ def parser() -> argparse.ArgumentParser:
         "measure a policy in simulation",
         "pilab evaluate demonstrator --suite all --episodes 40",
     )
-    p.add_argument("policy", help="default, the folder of a checkpoint, demonstrator, random, hold or MODULE:OBJECT")
+    p.add_argument(
+        "policy",
+        help="default, the folder of a checkpoint, demonstrator, random, hold, ws://HOST:PORT or MODULE:OBJECT",
+    )
     p.add_argument("--suite", default="all", help="all (put, push, open, close), a verb or MODULE:TASK")
     p.add_argument(
         "--episodes", type=positive, default=40, help="N: scenes are the seeds S … S+N−1, dealt to the verbs in turn"
@@ -334,6 +356,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=positive, help="threads that advance them; all cores if not given")
     p.add_argument("--rows", metavar="FILE", help="write the result rows here (.jsonl or .jsonl.gz)")
     p.add_argument("--strips", metavar="DIR", help="save a film strip of every episode here")
+    machine(p)
+
+    p = verb(
+        verbs, "serve", serve, "answer openpi's clients with a policy, over a websocket", "pilab serve runs/vla --port 8000"
+    )  # fmt: skip
+    p.add_argument("policy", help="default, the folder of a checkpoint, random, hold or MODULE:OBJECT")
+    p.add_argument("--host", default="127.0.0.1", help="address to listen on; any but this machine's own needs a token")
+    p.add_argument("--port", type=int, default=8000, help="0 for any that is free")
+    p.add_argument("--token", help="what clients have to know; $PILAB_TOKEN if not given, which others cannot see")
+    p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
     machine(p)
 
     p = verb(verbs, "report", report, "write a checkpoint's card", "pilab report runs/vla --rows runs/put.jsonl")

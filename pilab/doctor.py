@@ -31,6 +31,7 @@ CORE = {  # the dependencies of pyproject.toml, and what does not work without e
     "ipywidgets": "widgets and progress bars in notebooks",
     "jupyterlab": "pilab lab",
     "kaleido": "figures as PNG",
+    "msgpack": "serving policies, and policies served elsewhere",
     "mujoco": "the simulated world",
     "numpy": "everything",
     "papermill": "running notebooks as tests",
@@ -44,6 +45,7 @@ CORE = {  # the dependencies of pyproject.toml, and what does not work without e
     "timm": "the eyes of the model",
     "torch": "the model",
     "tqdm": "progress bars",
+    "websockets": "serving policies, and policies served elsewhere",
 }
 EXTRAS = {  # extra → the package that stands for it, and what it is for
     "test": ("pytest", "running the tests"),

@@ -23,6 +23,7 @@ from pilab.contracts import Embodiment, Policy, PolicyError, Row, Scene, SceneEr
 from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
 from pilab.evaluation.statistics import Rate, wilson
+from pilab.robots.bridges.openpi import RemotePolicy
 from pilab.robots.executor import Executor
 from pilab.robots.policies import Hold, Random, Replay
 from pilab.robots.simulated import Outcome, Reel, Trial, simulate
@@ -37,9 +38,9 @@ DEFAULT = Path(__file__).parents[2] / "data_samples" / "checkpoint"  # the shipp
 
 
 def make_policy(name: str, body: Embodiment) -> Policy:
-    """A policy by name: `demonstrator`, `random`, `hold`, `default` (the shipped checkpoint), the folder of a checkpoint, or
-    the reader's own `MODULE:OBJECT` (a policy or its class). Raises `UnknownNameError`, or `PolicyError` where there is no
-    policy behind the name.
+    """A policy by name: `demonstrator`, `random`, `hold`, `default` (the shipped checkpoint), the folder of a checkpoint, the
+    `ws://HOST:PORT` of a server (its token in $PILAB_TOKEN), or the reader's own `MODULE:OBJECT` (a policy or its class).
+    Raises `UnknownNameError`, or `PolicyError` where there is no policy behind the name.
     """
     simple = {"demonstrator": Demonstrator, "random": lambda: Random(body.size), "hold": Hold}
     if name in simple:
@@ -52,6 +53,8 @@ def make_policy(name: str, body: Embodiment) -> Policy:
     folder = DEFAULT if name == "default" else Path(name)
     if folder.is_dir():
         return VLAPolicy(folder, body)
+    if name.startswith(("ws://", "wss://")):
+        return RemotePolicy(name, os.environ.get("PILAB_TOKEN"))
     if ":" not in name:
         raise UnknownNameError(
             "policy", name, POLICIES, "or the folder of a checkpoint, or MODULE:OBJECT for one of your own"

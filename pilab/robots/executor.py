@@ -203,6 +203,18 @@ class Executor:
         episode.steps += 1
         return Command(np.asarray(label, np.float32), executed, episode.thought, planned)
 
+    def chunk(self, episode: Episode, observation: Observation) -> np.ndarray:
+        """A whole chunk (H, A), for whoever executes it elsewhere: as many steps as it is planned for count as executed.
+
+        Noise that comes with the observation is used instead of the episode's own.
+        """
+        told = [self._tell(episode, observation)]
+        if self.thinks:
+            self._think([episode], told)
+        chunk = self._plan([episode], told)[0]
+        episode.steps += min(self.replan_interval or len(chunk), len(chunk))
+        return chunk
+
     # ------------------------------------------------------------------------------------------------------------ parts
     def _think(self, episodes: Sequence[Episode], told: list[Observation]) -> None:
         due = [i for i, e in enumerate(episodes) if e.steps >= e.think_at and not e.coached]
@@ -239,7 +251,7 @@ class Executor:
 
     def _plan(self, episodes: list[Episode], told: list[Observation]) -> np.ndarray:
         observation = batch(told)
-        if self.noise_shape is not None:
+        if self.noise_shape is not None and NOISE not in observation:
             observation[NOISE] = np.stack([e.rng.standard_normal(self.noise_shape, np.float32) for e in episodes])
         chunks = np.asarray(self.policy.act(observation, [e.thought for e in episodes]))
         if chunks.ndim != 3 or chunks.shape[::2] != (len(episodes), self.body.size) or not chunks.size:

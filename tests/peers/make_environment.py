@@ -1,7 +1,7 @@
-"""Make the real lerobot library's own Python 3.12 environment: `python tests/peers/make_environment.py`.
+"""Make the Python environments of other projects: `python tests/peers/make_environment.py [openpi] [lerobot]`, both if none.
 
-It goes to `$PILAB_HOME/peers/lerobot` (5.5 GB: lerobot needs torch, and an older one than pilab's). Doing it again costs
-nothing once it is there. The last line printed is the path of its interpreter.
+They go to `$PILAB_HOME/peers/` (openpi's client takes 130 MB; lerobot 5.5 GB: it needs torch, and an older one than
+pilab's). Doing it again costs nothing once they are there. The last line printed is the path of the last interpreter.
 """
 
 from __future__ import annotations
@@ -12,9 +12,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-REQUIREMENT = "lerobot[dataset]>=0.6.1,<0.7"
-FOLDER = Path(os.environ.get("PILAB_HOME") or Path.home() / ".cache" / "pilab") / "peers" / "lerobot"
-PYTHON = FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PEERS = {  # name → what is installed, and what the tests import of it; openpi-client does not name all it imports
+    "openpi": (("openpi-client>=0.1.2,<0.2", "typing_extensions"), "openpi_client.websocket_client_policy"),
+    "lerobot": (("lerobot[dataset]>=0.6.1,<0.7",), "lerobot.datasets.lerobot_dataset"),
+}
+FOLDER = Path(os.environ.get("PILAB_HOME") or Path.home() / ".cache" / "pilab") / "peers"
+
+
+def python_of(name: str) -> Path:
+    """The interpreter of a peer, which may not be there yet."""
+    return FOLDER / name / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+PYTHON = python_of("lerobot")
 
 
 def find_python() -> str:
@@ -28,19 +38,20 @@ def find_python() -> str:
     raise SystemExit("no Python 3.12 found; install one (lerobot needs 3.12) and run this again")
 
 
-def works() -> bool:
+def works(name: str) -> bool:
     """Whether the environment is there and can import what the tests use."""
-    test = [str(PYTHON), "-c", "import lerobot.datasets.lerobot_dataset"]
-    return PYTHON.exists() and subprocess.run(test, capture_output=True, check=False).returncode == 0
+    test = [str(python_of(name)), "-c", f"import {PEERS[name][1]}"]
+    return python_of(name).exists() and subprocess.run(test, capture_output=True, check=False).returncode == 0
 
 
 def main() -> None:
-    if not works():
-        subprocess.run([find_python(), "-m", "venv", "--clear", str(FOLDER)], check=True)
-        subprocess.run([str(PYTHON), "-m", "pip", "install", "-q", REQUIREMENT], check=True)
-        if not works():
-            raise SystemExit(f"{REQUIREMENT} is installed in {FOLDER} and does not import")
-    print(PYTHON)
+    for name in sys.argv[1:] or PEERS:
+        if not works(name):
+            subprocess.run([find_python(), "-m", "venv", "--clear", str(FOLDER / name)], check=True)
+            subprocess.run([str(python_of(name)), "-m", "pip", "install", "-q", *PEERS[name][0]], check=True)
+            if not works(name):
+                raise SystemExit(f"{' '.join(PEERS[name][0])} is installed in {FOLDER / name} and does not import")
+        print(python_of(name))
 
 
 if __name__ == "__main__":
