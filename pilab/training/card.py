@@ -32,6 +32,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         f"{recipe.get('pointing_scenes', 0)} pointing scenes. All simulated.",
         f"- **Recipe** {recipe.get('steps')} steps of {recipe.get('rows')}, learning rate {recipe.get('learning_rate')}, seed "
         f"{o.get('seed')}; the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
+        *_start(o.get("start")),
         f"- **Made** in {o.get('minutes')} minutes of training at commit {o.get('commit') or 'unknown'} with "
         + ", ".join(f"{n} {v}" for n, v in o.get("versions", {}).items())
         + ".",
@@ -52,6 +53,19 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
     path = folder / CARD
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+def _start(before: dict | None) -> list[str]:
+    """The checkpoint it went on from."""
+    if not before:
+        return []
+    recipe, stopped = before.get("recipe", {}), before.get("stopped_at")
+    return [
+        f"- **Started** from weights `{before.get('hash')}`: {stopped or recipe.get('steps')} steps"
+        + (f" of {recipe.get('steps')} (stopped there)" if stopped else "")
+        + f" of {recipe.get('rows')}, then {recipe.get('later')}, on {_data(before.get('data', []))} and "
+        f"{recipe.get('pointing_scenes', 0)} pointing scenes, in {before.get('minutes')} minutes."
+    ]
 
 
 def _data(datasets: Sequence[dict]) -> str:
