@@ -8,6 +8,7 @@ cache is filled from the raw frames on the way.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -35,7 +36,7 @@ from pilab.contracts import (
     image_key,
     points_key,
 )
-from pilab.data.cache import FrameCache
+from pilab.data.cache import FrameCache, pilab_home
 from pilab.data.cards import write_card
 from pilab.data.lerobot import DatasetWriter, LeRobotDataset, colour_error, stage_episode
 from pilab.data.lerobot.writer import STAGING
@@ -139,15 +140,20 @@ def collect(
     collecting into it.
     """
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out.parent / f".{out.name}.lock")
     try:
-        with lock.acquire(timeout=0):
+        with lock(out).acquire(timeout=0):
             return _collect(recipe, episodes, out, workers, progress)
     except Timeout as error:
         raise DatasetError(
             f"another process is collecting into {out}; wait for it, stop it, or use another folder"
         ) from error
+
+
+def lock(out: Path) -> FileLock:
+    """Of a folder, kept among the caches: nothing is left beside the dataset."""
+    folder = pilab_home() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]}.lock")
 
 
 def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, progress: bool) -> Path:

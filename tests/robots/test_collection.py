@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from filelock import FileLock
 
 import pilab
 from pilab.contracts import (
@@ -30,7 +29,7 @@ from pilab.contracts import (
 from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
-from pilab.robots.collection import Recipe, collect
+from pilab.robots.collection import Recipe, collect, lock
 from pilab.world import objects, places
 from pilab.world.environment import SLOTS, World
 from pilab.world.monitor import Monitor
@@ -315,6 +314,6 @@ def test_fixture_can_be_asked_for_by_name():
 
 
 def test_two_collections_into_one_folder_are_refused(dataset, tmp_path):
-    with FileLock(tmp_path / ".demos.lock"), pytest.raises(DatasetError, match="another process"):
+    with lock(tmp_path / "demos"), pytest.raises(DatasetError, match="another process"):
         collect(RECIPE, 1, tmp_path / "demos", progress=False)
     assert not (tmp_path / "demos").exists()
