@@ -44,6 +44,7 @@ from pilab.world.scenes import find_body
 MAX_BYTES = 32 * 2**20  # of a message: four cameras with 2.5 megapixels each
 THOUGHT, THINK = "thought", "think"  # keys of pilab's own requests: the thought they bring; whether they want a new one
 PINGS = {"ping_interval": 20, "ping_timeout": None}  # routers stay awake; who answers late is busy, not gone
+TOLD = ("checkpoint", "cameras", "noise_shape", "thinks", "think_interval", "replan_interval")  # by a server of ours
 
 logger = logging.getLogger(__name__)
 
@@ -220,25 +221,25 @@ class RemotePolicy(Policy):
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float | None = 60.0) -> None:
-        """url: ws://HOST:PORT, wss://… or HOST:PORT. timeout: seconds to wait for an answer; None for ever (a server may
-        compile at its first). Raises `PolicyError` when nobody answers, here and later: it reconnects at the next request.
+        """url: ws://HOST:PORT, wss://… or HOST:PORT. timeout: seconds to wait for an answer, None for ever.
+
+        Raises `PolicyError` when nobody answers, here and later; the next request connects again.
         """
         self.url = url if "://" in url else f"ws://{url}"
         self.timeout, self._token = timeout, token
-        self._lock = threading.Lock()
-        self._socket: Any = None
-        self._hello: bytes | None = None
+        self._lock, self._socket, self._hello = threading.Lock(), None, None
         self._connect()
         self.ours = "pilab" in self.metadata
         if self.ours:
-            about = self.metadata
-            self.fingerprint, self.cameras = about["checkpoint"], tuple(about["cameras"])
-            self.noise_shape = tuple(about["noise_shape"]) if about["noise_shape"] else None
-            self.think_interval, self.replan_interval = about["think_interval"], about["replan_interval"]
+            told = [self.metadata.get(key, self) for key in TOLD]
+            if any(value is self for value in told):
+                raise PolicyError(f"{self.url} is of pilab {self.metadata['pilab']}; expected {__version__}, as here")
+            self.fingerprint, cameras, noise, self._thinks, self.think_interval, self.replan_interval = told
+            self.cameras, self.noise_shape = tuple(cameras), tuple(noise) if noise else None
 
     def think(self, observation: Observation, previous: Sequence[Thought]) -> list[Thought]:
         """The server's thoughts, where it is one of ours and thinks."""
-        if not (self.ours and self.metadata["thinks"]):
+        if not (self.ours and self._thinks):
             return list(previous)
         rows = self._rows(observation, previous)
         return [read_thought(self._ask({**row, THINK: True}).get(THOUGHT)) for row in rows]

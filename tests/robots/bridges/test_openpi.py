@@ -362,16 +362,16 @@ def test_nobody_there_is_a_clear_error(url):
 
 
 class Openpi:
-    """A server as openpi's: nothing to say about itself, one request after the other, a traceback and 1011 at the end."""
+    """A server as openpi's: little to say about itself, one request after the other, a traceback and 1011 at the end."""
 
-    def __init__(self, answers):
-        self.answers, self.requests, self.connections = answers, [], 0
+    def __init__(self, answers, about=None):
+        self.answers, self.about, self.requests, self.connections = answers, about or {}, [], 0
         self.server = serve(self.converse, "127.0.0.1", 0, compression=None, max_size=None)
         self.url = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}"
 
     def converse(self, there):
         self.connections += 1
-        there.send(b"\x80")
+        there.send(wire.pack(self.about))
         for message in there:
             self.requests.append(wire.unpack(message))
             answer = self.answers(len(self.requests))
@@ -415,6 +415,11 @@ def test_an_openpi_server_that_fails_is_asked_again_on_another_connection():
             executor.step([executor.begin("put", 0)], [look()])
         executor.step([executor.begin("put", 0)], [look()])
     assert server.connections == 2
+
+
+def test_a_server_of_another_pilab_is_refused():
+    with Openpi(dict, {"pilab": "9.9"}) as server, pytest.raises(PolicyError, match=f"9.9; expected {__version__}"):
+        RemotePolicy(server.url)
 
 
 @pytest.mark.parametrize(

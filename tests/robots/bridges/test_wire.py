@@ -229,7 +229,7 @@ def test_truncated_messages(length):
         unpack(VALID[:length])
 
 
-@LIGHT
+@settings(max_examples=1000, deadline=None)
 @given(
     st.sampled_from(["__ndarray__", b"__ndarray__", "__npgeneric__", b"__npgeneric__"]),
     st.one_of(st.booleans(), st.none()),
