@@ -7,7 +7,7 @@ import pytest
 from pilab import notebook
 from pilab.contracts import Scene
 from pilab.data.lerobot import LeRobotDataset
-from pilab.evaluation.rollout import ALL, DEFAULT
+from pilab.evaluation.rollout import DEFAULT
 from pilab.vla.checkpoint import Checkpoint
 from pilab.world import objects
 from pilab.world.scenes import REPORTED, TRAINING, VALIDATION, refuse_reserved, sample_scene
@@ -58,7 +58,7 @@ def test_every_trial_is_one_row_of_a_range_kept_for_it(number):
     rows = notebook.committed_rows(number)
     trials = [(r.unit, r.arm, r.suite, r.control, r.scene, r.instruction, *sorted(r.clusters.items())) for r in rows]
     assert rows and len(set(trials)) == len(trials)
-    assert all(row.seed in (REPORTED if row.unit == "episode" else VALIDATION) for row in rows)
+    assert all(row.seed in REPORTED or (row.unit != "episode" and row.seed in VALIDATION) for row in rows)
 
 
 def test_rows_of_notebook_00_are_those_of_the_shipped_policy():
@@ -70,7 +70,6 @@ def test_rows_of_notebook_00_are_those_of_the_shipped_policy():
     assert not any(row.privileged for row in mine)
     arms = {(row.arm, row.control, row.suite) for row in rows}
     assert ("vla", "none", "naming") in arms
-    for verb in ALL:
-        for control in ("none", "black", "swap", "scramble", "paraphrase"):
-            assert ("vla", control, verb) in arms
-        assert {("regression", "none", verb), ("replayed demonstrator", "replay", verb)} <= arms
+    for control in ("none", "black", "swap", "scramble", "paraphrase"):
+        assert ("vla", control, "put") in arms
+    assert ("replayed demonstrator", "replay", "put") in arms
