@@ -146,7 +146,7 @@ def test_reader_sees_what_the_cameras_see(lab, page, copies, tmp_path):
     (path,) = copies.glob("00_*.ipynb")
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = [i for i, cell in enumerate(cells) if cell["cell_type"] == "code"]
-    views = next(i for i in code if "three_views(world.observe())" in "".join(cells[i]["source"]))
+    views = next(i for i in code if "draw_thought(seen, BODY, Thought.nothing())" in "".join(cells[i]["source"]))
 
     page.goto(f"{lab}/lab/tree/{path.name}?reset")
     kernel = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
@@ -158,7 +158,7 @@ def test_reader_sees_what_the_cameras_see(lab, page, copies, tmp_path):
         assert result["count"] == number
         assert [o for o in result["outputs"] if o["output_type"] == "error"] == []
     said = "".join(o.get("text", "") for o in results[-1]["outputs"])
-    assert "somebody says:" in said
+    assert "words heard in training" in said
     (picture,) = [o["data"]["image/png"] for o in results[-1]["outputs"] if "image/png" in o.get("data", {})]
     width, height = size_of(picture)
     tall = max(camera.height for camera in BODY.cameras)

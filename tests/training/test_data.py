@@ -270,7 +270,7 @@ def test_the_thought_is_asked_for_after_an_instruction(demonstrations, mixture, 
 def test_pointing_labels_are_the_stored_points(mixture, pictures):
     for step in range(12):
         batch = mixture.pointed(8, np.random.default_rng(step))
-        indices = np.random.default_rng(step).integers(len(pictures), size=mixture.rows.pointing)
+        indices = np.random.default_rng(step).integers(len(pictures), size=8)
         for row, (index, text) in enumerate(zip(indices, read(batch), strict=True)):
             for camera in CAMERAS:
                 np.testing.assert_array_equal(batch.images[camera][row].numpy(), pictures[image_key(camera)][index])
