@@ -13,6 +13,7 @@ Design choices
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ROLES = ("object", "place")
+WINDOW = 2  # cells to each side of the hottest that a point is the mean of
 
 
 @dataclass
@@ -47,9 +49,20 @@ class GroundingHead(nn.Module):
     def forward(self, features: Tensor) -> Grounding:
         logits = self.heat(features)
         heat = logits.flatten(2).softmax(-1)  # (B, R, cells)
-        points = heat @ cell_centres(*features.shape[2:], device=features.device)
+        points = local_mean(heat, cell_centres(*features.shape[2:], device=features.device), features.shape[2:])
         under = torch.einsum("brn,bcn->brc", heat, features.flatten(2))  # features where each role is
         return Grounding(logits, points, torch.diagonal(self.visible(under), dim1=1, dim2=2))
+
+
+def local_mean(heat: Tensor, cells: Tensor, size: Sequence[int]) -> Tensor:
+    """Heat (B, R, cells) → (B, R, 2): the mean over the cells within `WINDOW` of the hottest one.
+
+    The mean over all cells would be pulled off the thing by a faint fog far away.
+    """
+    peak = cells[heat.argmax(-1)]  # (B, R, 2)
+    off = (cells - peak[:, :, None]).abs() * cells.new_tensor([size[1], size[0]])
+    near = heat * (off.amax(-1) < WINDOW + 0.5)
+    return (near @ cells) / near.sum(-1, keepdim=True)
 
 
 def cell_centres(height: int, width: int, device: torch.device | None = None) -> Tensor:
