@@ -90,7 +90,7 @@ def collect(options: argparse.Namespace) -> None:
 
     recipe = Recipe(
         tuple(options.tasks), options.seed, options.body, tuple(options.manner), options.arm, options.noise,
-        options.close, options.object, options.place,
+        options.close, options.novice, options.object, options.place,
     )  # fmt: skip
     run(recipe, options.episodes, options.out, workers=options.workers, progress=not options.json)
     about = describe(LeRobotDataset(options.out))
@@ -124,7 +124,8 @@ def train(options: argparse.Namespace) -> None:
     data = options.data
     if not data:
         data = [out / "demonstrations"]
-        run(Collection(recipe.tasks, body=options.body), recipe.episodes, data[0], progress=not options.json)
+        collection = Collection(recipe.tasks, body=options.body, noise=recipe.noise, close=recipe.close)
+        run(collection, recipe.episodes, data[0], progress=not options.json)
     done = learn(
         recipe, data, out, body=options.body, seed=options.seed, start=options.start, threads=options.threads,
         progress=not options.json,
@@ -307,6 +308,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--arm", help="always this arm; the nearer one if not given")
     p.add_argument("--noise", type=float, default=0.6, help="share of episodes with coverage noise")
     p.add_argument("--close", type=float, default=0.0, help="how much of the noise remains near things, 0 to 1")
+    p.add_argument(
+        "--novice", metavar="CHECKPOINT", help="a policy that drives for a while before the demonstrator takes over"
+    )
     p.add_argument("--object", help="only this object, by noun or look")
     p.add_argument("--place", help="and this place")
     p.add_argument("--workers", type=positive, help="processes; all cores if not given")

@@ -43,7 +43,7 @@ def test_every_figure_is_there_and_positive(tmp_path, monkeypatch, capsys):
     assert set(figures) == KEYS
     assert all(isinstance(value, float) and value > 0 for value in figures.values())
     assert figures["world_overhead"] > 1  # the whole takes longer than its parts
-    samples = RECIPE.rows.demonstrations + RECIPE.rows.pointing
+    samples = RECIPE.rows(0).demonstrations + RECIPE.rows(0).pointing
     assert figures["train_samples_per_s"] == pytest.approx(samples * figures["train_steps_per_s"], rel=0.01)
     assert figures["train_efficiency"] == pytest.approx(figures["train_gflops"] / figures["matmul_gflops"], abs=0.001)
     left = [path.name for path in (pilab_home() / "frames").iterdir()]
@@ -59,7 +59,7 @@ def mixture(tmp_path_factory):
         patch.setenv("PILAB_HOME", str(tmp_path_factory.mktemp("home")))
         data = Demonstrations([bench.SAMPLES], config, body)
         scenes = PointingScenes.open(6, progress=False)
-    return Mixture(data, scenes, data.normaliser(), Tokenizer.default(), RECIPE.rows, 0)
+    return Mixture(data, scenes, data.normaliser(), Tokenizer.default(), RECIPE.rows(0), 0)
 
 
 def test_flops_are_those_of_the_layers(mixture):

@@ -8,6 +8,7 @@ cache is filled from the raw frames on the way.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
@@ -29,6 +31,7 @@ from pilab.contracts import (
     STATE,
     DatasetError,
     Observation,
+    Policy,
     Scene,
     SceneError,
     UnknownNameError,
@@ -43,7 +46,10 @@ from pilab.data.lerobot.writer import STAGING
 from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
 from pilab.engine import provenance
 from pilab.robots.executor import Command, Executor
+from pilab.robots.rescue import Rescue
 from pilab.robots.simulated import Trial, simulate
+from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.policy import VLAPolicy
 from pilab.world import objects, places
 from pilab.world.demonstrators import CoverageNoise, Demonstrator
 from pilab.world.demonstrators.script import MANNERS
@@ -64,6 +70,7 @@ class Recipe:
     arm: str | None = None  # "left", "right", None: the nearer one
     noise: float = 0.6  # share of the episodes with coverage noise
     close: float = 0.0  # how much of it remains near things, see CoverageNoise
+    novice: str | None = None  # a checkpoint that drives for a while (see rescue), instead of noise
     object: str | None = None  # only this object (a noun or a look) …
     place: str | None = None  # … and this place
 
@@ -85,13 +92,15 @@ class Failed(Exception):  # noqa: N818 - not an error: demonstrations fail now a
     """An attempt without success; says why."""
 
 
-def demonstrate(
-    scene: Scene, manner: str, arm: str | None, disturbance: CoverageNoise
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def demonstrate(scene: Scene, manner: str, recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     """One demonstration as arrays with a leading T and as episode values. Raises `Failed` with the reason."""
     frames: list[tuple[Observation, Command]] = []
-    body = find_body(scene.body)
-    executor = Executor(Demonstrator(arm, manner), body, disturbance=disturbance, arm="collect")
+    body, teacher = find_body(scene.body), Demonstrator(recipe.arm, manner)
+    if recipe.novice:
+        executor: Executor = Rescue(teacher, _novice(recipe.novice), body, arm="collect")
+    else:
+        noise = CoverageNoise(share=recipe.noise, close=recipe.close)
+        executor = Executor(teacher, body, disturbance=noise, arm="collect")
     every = tuple(c.name for c in body.cameras)
     trial = Trial(scene, watch=lambda w, o, c: frames.append((o, c)), points=True, cameras=every)
     (outcome,) = simulate(executor, [trial], batch=1, threads=1)
@@ -106,7 +115,7 @@ def demonstrate(
         arrays[points_key(camera.name)] = np.stack([o[points_key(camera.name)].reshape(-1) for o in seen])
     steps = len(frames)
     arrays |= {SUBTASK: [c.thought.subtask for c in commands], SOURCE: ["policy"] * steps}
-    arrays |= {INTERVENTION: np.zeros(steps, bool), SUCCESS: np.arange(steps) == steps - 1}
+    arrays |= {INTERVENTION: np.array([c.intervention for c in commands]), SUCCESS: np.arange(steps) == steps - 1}
     memory = commands[0].thought.memory
     goal = scene.goal
     return arrays, {
@@ -116,11 +125,18 @@ def demonstrate(
     }  # fmt: skip
 
 
+@functools.cache
+def _novice(checkpoint: str) -> Policy:
+    """Loaded once in each process, which is one of many: a single thread."""
+    torch.set_num_threads(1)
+    return VLAPolicy(checkpoint)
+
+
 def _work(recipe: Recipe, k: int, folder: str) -> tuple[dict[str, Any], dict[str, Any]] | str:
     """In a worker process: demonstrate attempt k and stage it; or say why it failed."""
     try:
         scene, manner = recipe.attempt(k)
-        arrays, values = demonstrate(scene, manner, recipe.arm, CoverageNoise(share=recipe.noise, close=recipe.close))
+        arrays, values = demonstrate(scene, manner, recipe)
     except (
         Failed,
         SceneError,
@@ -172,14 +188,15 @@ def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, prog
     if recipe.arm is not None:
         body.arm(recipe.arm)
     plan = json.loads(json.dumps(asdict(recipe)))
+    novice = {"novice": Checkpoint.load(recipe.novice).hash} if recipe.novice else {}
     if (out / "meta" / "info.json").exists():
         writer = DatasetWriter.resume(out)
-        if writer.meta.get("recipe") != plan:
+        if writer.meta.get("recipe") != plan or writer.meta.get("novice") != novice.get("novice"):
             raise DatasetError(
                 f"{out} was collected with recipe {writer.meta.get('recipe')}; expected {plan}. Use another folder"
             )
     else:
-        meta = {"recipe": plan, "source": "scripted demonstrator in simulation", **provenance()}
+        meta = {"recipe": plan, "source": "scripted demonstrator in simulation", **novice, **provenance()}
         writer = DatasetWriter.create(out, body.control_hz, features(body, SLOTS), body.name, meta)
     done = writer.info.total_episodes
     k = _next_attempt(out, recipe) if done else 0

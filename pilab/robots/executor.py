@@ -79,6 +79,7 @@ class Command:
     executed: np.ndarray
     thought: Thought
     planned: bool = True  # False where nothing was planned for this step: the robot stays
+    intervention: bool = False  # somebody has taken over from the policy that was driving
 
 
 class Executor:

@@ -22,14 +22,15 @@ from pilab.vla.policy import VLAPolicy
 from pilab.world.scenes import VALIDATION
 
 BASE = "recipe"
-# Arm → what is different. Pictures per step are kept equal where a kind of row is taken out.
+# Arm → what is different: in the model, or in the rows of the stage that learns to see and of the one that learns to act.
+# Pictures per step are kept equal where a kind of row is taken out.
 ARMS: Mapping[str, Mapping[str, Any]] = {
     BASE: {},
     "one statistic for all steps": {"per_step_statistics": False},
     "velocity prediction": {"model": {"clean": False}},
     "mean square error": {"model": {"robust": 0.0}},
-    "no pointing scenes": {"rows": {"demonstrations": Rows().demonstrations + Rows().pointing, "pointing": 0}},
-    "no point-only rows": {"rows": {"point_only": 0}},
+    "no pointing scenes": {"seeing": {"demonstrations": Rows().demonstrations + Rows().pointing, "pointing": 0}},
+    "no point-only rows": {"acting": {"point_only": 0}},
     "relative joints": {"model": {"action_space": "relative_joints"}},
     "absolute joints": {"model": {"action_space": "absolute_joints"}},
     "no image tokens": {"model": {"image_tokens": False}},
@@ -38,7 +39,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "not insulated": {"insulate": False},
     "regression (ACT)": {"model": {"head": "regression"}},
 }
-REPLAN = (1, 2, 8, 16)  # steps executed of each chunk, beside the recipe's own
+REPLAN = (1, 2, 8)  # steps executed of each chunk, beside the recipe's own
 
 
 def recipe_of(arm: str, steps: int) -> Recipe:
@@ -48,9 +49,12 @@ def recipe_of(arm: str, steps: int) -> Recipe:
     change = dict(ARMS[arm])
     base = laptop(Scale.LAPTOP)
     change["model"] = {**base.model, **change.get("model", {})}
-    change["rows"] = dataclasses.replace(base.rows, **change.get("rows", {}))
-    quiet = {"later": None, "success_episodes": 0, "success_every": 0, "validate_every": max(1, steps // 4)}
-    return dataclasses.replace(base, steps=steps, **quiet, **change)
+    stages = []
+    for stage, name in zip(base.stages, ("seeing", "acting"), strict=True):
+        rows = dataclasses.replace(stage.rows, **change.pop(name, {}))
+        stages.append(dataclasses.replace(stage, rows=rows, steps=max(1, round(steps * stage.steps / base.steps))))
+    quiet = {"success_episodes": 0, "success_every": 0, "validate_every": max(1, steps // 4)}
+    return dataclasses.replace(base, stages=tuple(stages), **quiet, **change)
 
 
 def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:

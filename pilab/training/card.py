@@ -30,8 +30,8 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         + (f"a thought every {driving.think_interval}." if driving.thinks else "no thought: on the instruction alone."),
         f"- **Data** {_data(o.get('data', []))}; labels: {labels}; "
         f"{recipe.get('pointing_scenes', 0)} pointing scenes. All simulated.",
-        f"- **Recipe** {recipe.get('steps')} steps of {recipe.get('rows')}, learning rate {recipe.get('learning_rate')}, seed "
-        f"{o.get('seed')}; the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
+        f"- **Recipe** {_stages(recipe)}; learning rate {recipe.get('learning_rate')}, seed {o.get('seed')}; "
+        f"the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
         *_start(o.get("start")),
         f"- **Made** in {o.get('minutes')} minutes of training at commit {o.get('commit') or 'unknown'} with "
         + ", ".join(f"{n} {v}" for n, v in o.get("versions", {}).items())
@@ -59,13 +59,23 @@ def _start(before: dict | None) -> list[str]:
     """The checkpoint it went on from."""
     if not before:
         return []
-    recipe, stopped = before.get("recipe", {}), before.get("stopped_at")
+    recipe = before.get("recipe", {})
     return [
-        f"- **Started** from weights `{before.get('hash')}`: {stopped or recipe.get('steps')} steps"
-        + (f" of {recipe.get('steps')} (stopped there)" if stopped else "")
-        + f" of {recipe.get('rows')}, then {recipe.get('later')}, on {_data(before.get('data', []))} and "
-        f"{recipe.get('pointing_scenes', 0)} pointing scenes, in {before.get('minutes')} minutes."
+        f"- **Started** from weights `{before.get('hash')}`: {_stages(recipe)}, on {_data(before.get('data', []))} and "
+        f"{recipe.get('pointing_scenes', 0)} pointing scenes, in {before.get('minutes')} minutes.",
+        *_start(before.get("start")),
     ]
+
+
+def _stages(recipe: dict) -> str:
+    """What was drawn for how long, and what learnt from it."""
+    told = []
+    for stage in recipe.get("stages", []):
+        rows = " + ".join(f"{n} {kind.replace('_', '-')}" for kind, n in stage["rows"].items() if n)
+        told.append(
+            f"{stage['steps']} steps of {rows} rows" + (f" ({', '.join(stage['only'])} only)" * bool(stage["only"]))
+        )
+    return ", then ".join(told)
 
 
 def _data(datasets: Sequence[dict]) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,8 @@ from pilab.vla.tokenizer import Tokenizer
 from pilab.vla.views import viewpoints
 from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, task_of
+
+PICTURE = 16  # a row with pictures costs about as much time as so many without
 
 
 @dataclass(frozen=True)
@@ -222,11 +224,10 @@ class Mixture(torch.utils.data.IterableDataset):
 
     def __init__(
         self, demonstrations: Demonstrations, scenes: PointingScenes | None, normaliser: Normaliser,
-        tokenizer: Tokenizer, rows: Rows, seed: int, stale: int = 10, later: tuple[int, Rows] | None = None,
+        tokenizer: Tokenizer, rows: Rows | Callable[[int], Rows], seed: int, stale: int = 10,
     ) -> None:  # fmt: skip
-        """later: from this step on, other numbers of rows."""
+        """rows: of every step, or of each."""
         super().__init__()
-        self.later = later
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
         self.config, self.start = demonstrations.config, 0
@@ -239,12 +240,14 @@ class Mixture(torch.utils.data.IterableDataset):
 
     def step(self, number: int) -> list[Batch]:
         rng = np.random.default_rng([self.seed, number])
-        d, rows = self.demonstrations, self.later[1] if self.later and number >= self.later[0] else self.rows
-        batches = [self.demonstrated(rng.choice(d.training, rows.demonstrations), rng)]
+        d, rows = self.demonstrations, self.rows(number) if callable(self.rows) else self.rows
+        told = rows.point_only if d.labels["points"] and d.labels["scenes"] else 0
+        shown = rows.demonstrations + (rows.point_only - told) // PICTURE  # who cannot be told has to look
+        batches = [self.demonstrated(rng.choice(d.training, shown), rng)]
         if rows.pointing and self.scenes is not None:
             batches.append(self.pointed(rows.pointing, rng))
-        if rows.point_only and d.labels["points"] and d.labels["scenes"]:
-            batches.append(self.told(rng.choice(d.training, rows.point_only), rng))
+        if told:
+            batches.append(self.told(rng.choice(d.training, told), rng))
         return batches
 
     def held_out(self, rows: int = 256) -> list[Batch]:

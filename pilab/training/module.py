@@ -21,12 +21,16 @@ class Learner(pl.LightningModule):
         """insulate: keep the flow's gradient out of the trunk; for data with labels that train the trunk."""
         super().__init__()
         self.model, self.recipe, self.insulate, self.seed = model, recipe, insulate, seed
-        parts = dict(model.named_children())
-        for name in recipe.only:
+        parts = [name for name, _ in model.named_children()]
+        for name in (name for stage in recipe.stages for name in stage.only):
             if name not in parts:
-                raise UnknownNameError("part of the VLA", name, list(parts))
-        for name, part in parts.items():
-            part.requires_grad_(not recipe.only or name in recipe.only)
+                raise UnknownNameError("part of the VLA", name, parts)
+
+    def on_train_batch_start(self, batches: list[Batch], step: int) -> None:
+        # Where the actions have to train the trunk, because nothing else does, it goes on learning from them.
+        only = self.recipe.at(self.global_step)[0].only if self.insulate else ()
+        for name, part in self.model.named_children():
+            part.requires_grad_(not only or name in only)
 
     def training_step(self, batches: list[Batch], step: int) -> Tensor:
         # Noise is a function of seed and step, so that a resumed run goes on exactly as it would have.
@@ -54,18 +58,17 @@ class Learner(pl.LightningModule):
         groups = []
         for name, part in self.model.named_children():  # the head learns faster than what it listens to
             settings = {"lr": r.learning_rate * (r.head_rate if name == "head" else 1.0)}
-            learning = [p for p in part.parameters() if p.requires_grad]
-            matrices = [p for p in learning if p.ndim > 1]
-            vectors = [p for p in learning if p.ndim <= 1]
-            if learning:
+            if any(not stage.only or name in stage.only for stage in r.stages):
+                matrices = [p for p in part.parameters() if p.ndim > 1]
+                vectors = [p for p in part.parameters() if p.ndim <= 1]
                 groups.append({"params": matrices, "weight_decay": r.weight_decay, **settings})
                 groups.append({"params": vectors, "weight_decay": 0.0, **settings})
         optimiser = torch.optim.AdamW(groups, r.learning_rate, betas=r.betas)
 
         def rate(step: int) -> float:
-            return min(1.0, (step + 1) / r.warm_up) * (
-                0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, step / r.steps)))
-            )
+            stage, done = r.at(step)
+            wave = 0.5 * (1 + math.cos(math.pi * min(1, done / stage.steps)))
+            return min(1.0, (done + 1) / r.warm_up) * (0.01 + 0.99 * wave)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -15,40 +15,38 @@ from pilab.vla.checkpoint import Driving
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Some steps of a training. Each stage has a warm-up and a cosine of the learning rate to itself."""
+
+    steps: int
+    rows: Rows = field(default_factory=Rows)
+    only: tuple[str, ...] = ()  # the parts of the VLA that learn, such as "head"; all of them if none is named
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything a training is a function of, beside its data and its seed."""
 
+    stages: tuple[Stage, ...]
     tasks: tuple[str, ...] = (
         "put",
         "push",
-        "put",
         "open",
         "put",
         "push",
-        "put",
         "close",
-    )  # in turn; fine motion more often
-    episodes: int = 1800  # demonstrations to collect, where no data is given
-    steps: int = 4000
-    rows: Rows = field(default_factory=Rows)
-    later: tuple[int, Rows] | None = (
-        None  # from this step on, other rows: who sees well needs fewer pictures, more practice
-    )
+    )  # collected in turn; fine motion more often
+    episodes: int = 1500  # demonstrations to collect, where no data is given …
+    noise: float = 1.0  # … the share of them that is disturbed, …
+    close: float = 0.5  # … and how much near things: see world.demonstrators.CoverageNoise
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
     per_step_statistics: bool = True  # of actions; see actions.Normaliser
-    only: tuple[str, ...] = ()  # the parts of the VLA that learn, such as "head"; all of them if none is named
     insulate: bool = True  # the flow's gradient stays out of the trunk, if something else trains it
     weights: Mapping[str, float] = field(
         # A point that is off by one picture width costs 3; the others are of the size of the flow's loss at the start.
-        default_factory=lambda: {
-            "action": 1.0,
-            "heat": 0.3,
-            "points": 3.0,
-            "visible": 0.3,
-            "language": 0.1,
-        }
+        default_factory=lambda: {"action": 1.0, "heat": 0.3, "points": 3.0, "visible": 0.3, "language": 0.1}
     )
     learning_rate: float = 1.5e-3  # small models bear, and need, more than large ones
     head_rate: float = 2.0  # the action head's learning rate over that; insulated, it may be in a hurry
@@ -73,35 +71,63 @@ class Recipe:
                 "measured at the end of a validation"
             )
 
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def at(self, step: int) -> tuple[Stage, int]:
+        """The stage that a step belongs to, and how many steps of it are done; the last one goes on without end."""
+        for stage in self.stages[:-1]:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        return self.stages[-1], step
+
+    def rows(self, step: int) -> Rows:
+        """What a step draws."""
+        return self.at(step)[0].rows
+
+
+TINY = {"width": 32, "heads": 2, "layers": 1, "channels": 24}  # a model for a smoke test
+SHORT = {"horizon": 8, "steps_per_token": 2, "hear": 2}
+"""Half a chunk: what lies further ahead is uncertain, is planned anew before it comes, and drowns the steps that count.
+The expert reads the words itself: what the trunk keeps of them, for seeing, is the noun and not the verb."""
+
 
 def laptop(scale: Scale) -> Recipe:
-    """The robot that listens: four verbs, two CPU cores, about an hour."""
+    """The robot that listens: four verbs on two CPU cores. First see and name, from pictures; then act, mostly without."""
     if scale is Scale.SMOKE:
+        stages = Stage(2, Rows(4, 4, 0)), Stage(2, Rows(4, 0, 8), ("head",))
         return Recipe(
-            episodes=8, steps=4, rows=Rows(4, 4, 8), pointing_scenes=8, validate_every=2, success_episodes=0, warm_up=2,
-            model={"width": 32, "heads": 2, "layers": 1, "channels": 24},
-        )  # fmt: skip
+            stages,
+            episodes=8,
+            pointing_scenes=8,
+            validate_every=2,
+            success_episodes=0,
+            warm_up=2,
+            model={**SHORT, **TINY},
+        )
     if scale is Scale.GPU:
+        stages = Stage(20_000, Rows(256, 256, 0)), Stage(20_000, Rows(64, 0, 2048), ("head",))
         return Recipe(
-            steps=20_000, rows=Rows(256, 256, 1024), pointing_scenes=40_000, size="small", learning_rate=6e-4,
-            precision="bf16-mixed",
-        )  # fmt: skip
-    return Recipe(steps=4000, later=(1000, Rows(16, 8, 640)), success_every=1000)
+            stages, pointing_scenes=40_000, size="small", learning_rate=6e-4, precision="bf16-mixed", model=SHORT
+        )
+    stages = Stage(1600, Rows(24, 16, 0)), Stage(1800, Rows(8, 0, 448), ("head",))
+    return Recipe(stages, model=SHORT)
 
 
 def practise(scale: Scale) -> Recipe:
-    """Actions for one that sees already: start from a checkpoint. Nothing but the head learns, mostly without pictures.
+    """Actions for one that sees already: start from a checkpoint. Nothing but the head learns.
 
-    Half a chunk: what lies further ahead is uncertain, is planned anew before it comes, and drowns the steps that count.
-    The expert reads the words itself: what the trunk keeps of them, for seeing, is the noun and not the verb.
+    On what a demonstrator says in states that the checkpoint itself came into (`pilab collect --novice`), it learns the way
+    back from its own mistakes.
     """
     if scale is Scale.SMOKE:
-        return Recipe(
-            steps=4, rows=Rows(4, 0, 8), pointing_scenes=0, only=("head",), validate_every=2, success_episodes=0
-        )
-    steps, rows = (20_000, Rows(64, 0, 2048)) if scale is Scale.GPU else (3200, Rows(8, 0, 448))
-    half = {"horizon": 8, "steps_per_token": 2, "hear": 2}
-    return Recipe(steps=steps, rows=rows, pointing_scenes=0, model=half, only=("head",), success_every=1000)
+        stages = (Stage(4, Rows(4, 0, 8), ("head",)),)
+        return Recipe(stages, pointing_scenes=0, validate_every=2, success_episodes=0)
+    steps, rows = (20_000, Rows(64, 0, 2048)) if scale is Scale.GPU else (2400, Rows(8, 0, 448))
+    return Recipe((Stage(steps, rows, ("head",)),), pointing_scenes=0, model=SHORT)
 
 
 RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop, "practise": practise}

@@ -36,7 +36,7 @@ from pilab.data.pointing import PointingScenes
 from pilab.robots.executor import batch
 from pilab.training.data import Demonstrations, Mixture
 from pilab.training.module import Learner
-from pilab.training.recipes import Recipe
+from pilab.training.recipes import Recipe, Stage
 from pilab.training.train import keep_memory, make_trainer
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
@@ -55,7 +55,7 @@ def measure(
 ) -> dict[str, float]:  # fmt: skip
     """Train for `SETTLE` + `steps` steps on the LeRobot dataset `data` beside `pictures` pointing scenes, then answer.
 
-    train_steps_per_s: from the median of `steps` steps. A step holds `recipe.rows`. Its demonstrations and pointing
+    train_steps_per_s: from the median of `steps` steps of the recipe's first stage. Its demonstrations and pointing
       rows are samples: each is one observation with all cameras through forward, backward and optimiser. Its point-only
       rows (no pictures, actions alone) are paid for, and are no samples.
     train_samples_per_s: samples of a step over its time.
@@ -81,14 +81,15 @@ def measure(
         demonstrations = Demonstrations([data], config, robot)
         scenes = PointingScenes.open(pictures, body=body, progress=False)
         tokenizer, normaliser = Tokenizer.default(), demonstrations.normaliser(recipe.per_step_statistics)
-        mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, 0)
+        rows = recipe.rows(0)
+        mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, rows, 0)
         watch = train_for(recipe, config, mixture, SETTLE + steps)
     step = statistics.median(watch.seconds[SETTLE:])
     matmul = matmul_gflops(repeats)
     untrained = Checkpoint(VLA(config), normaliser, tokenizer, frozenset())
     return {
         "train_steps_per_s": 1 / step,
-        "train_samples_per_s": (recipe.rows.demonstrations + recipe.rows.pointing) / step,
+        "train_samples_per_s": (rows.demonstrations + rows.pointing) / step,
         "train_gflops": watch.flops / step / 1e9,
         "matmul_gflops": matmul,
         "train_efficiency": watch.flops / step / 1e9 / matmul,
@@ -100,10 +101,10 @@ def measure(
 def train_for(recipe: Recipe, config: VLAConfig, mixture: Mixture, steps: int) -> Stopwatch:
     """Train a new model for a few steps as `train` does, but without validation and without keeping anything."""
     learner = Learner(VLA(config).to(memory_format=torch.channels_last), recipe, recipe.insulate, 0)
-    watch = Stopwatch()
+    watch, short = Stopwatch(), dataclasses.replace(recipe, stages=(Stage(steps, recipe.rows(0)),))
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(
-            dataclasses.replace(recipe, steps=steps), folder, [EMAWeightAveraging(decay=recipe.average), watch],
+            short, folder, [EMAWeightAveraging(decay=recipe.average), watch],
             accelerator="cpu", enable_progress_bar=False, enable_checkpointing=False,
         )  # fmt: skip
         trainer.fit(learner, torch.utils.data.DataLoader(mixture, batch_size=None))

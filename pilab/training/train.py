@@ -65,7 +65,7 @@ def train(
     started = {"start": before.hash} if before else {}
     _claim(out, {"recipe": asdict(recipe), "data": demonstrations.origin, "body": body, "seed": seed, **started})
     scenes = None
-    if recipe.pointing_scenes and recipe.rows.pointing:
+    if recipe.pointing_scenes and any(stage.rows.pointing for stage in recipe.stages):
         scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
     normaliser, tokenizer, model = (
         demonstrations.normaliser(recipe.per_step_statistics),
@@ -74,9 +74,7 @@ def train(
     )
     if before:
         normaliser = _inherit(model, before, normaliser)
-    mixture = Mixture(
-        demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval, recipe.later
-    )
+    mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval)
     labels = demonstrations.labels
     # Only the language loss reaches all of the trunk: without it, the actions have to train it.
     insulate = recipe.insulate and labels["subtasks"]

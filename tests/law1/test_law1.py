@@ -20,7 +20,6 @@ from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
 from pilab.vla.tokenizer import Tokenizer
-from pilab.world.demonstrators import CoverageNoise
 from pilab.world.environment import World
 from pilab.world.gym_environment import RobotEnv
 from pilab.world.scenes import find_body, refuse_reserved, sample_scene
@@ -119,7 +118,7 @@ def test_a_sensor_of_ones_own_is_read_wherever_the_body_is():
     seen, _ = env.reset(seed=3)
     assert seen[key].shape == (2,)
     assert env.observation_space.contains(seen)
-    arrays, _ = demonstrate(scene, "normal", None, CoverageNoise(share=0.0))
+    arrays, _ = demonstrate(scene, "normal", Recipe(("put",), noise=0.0))
     assert arrays[key].shape == (len(arrays[STATE]), 2)
     assert np.ptp(arrays[key], axis=0).max() > 0.02  # a hand closed in the course of it
 

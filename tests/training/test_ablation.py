@@ -22,8 +22,8 @@ CHANGED = {
     "one statistic for all steps": {"per_step_statistics": False},
     "velocity prediction": {"model.clean": False},
     "mean square error": {"model.robust": 0.0},
-    "no pointing scenes": {"rows.pointing": 0},
-    "no point-only rows": {"rows.point_only": 0},
+    "no pointing scenes": {"seeing.pointing": 0},
+    "no point-only rows": {"acting.point_only": 0},
     "relative joints": {"model.action_space": "relative_joints"},
     "absolute joints": {"model.action_space": "absolute_joints"},
     "no image tokens": {"model.image_tokens": False},
@@ -38,8 +38,11 @@ def flat(recipe):
     """All numbers of a recipe and of the model it makes, by dotted name."""
     parts = dataclasses.asdict(recipe)
     model = dataclasses.asdict(VLAConfig.nano(duo.BODY, **parts.pop("model")))
-    rows = parts.pop("rows")
-    return parts | {f"model.{k}": v for k, v in model.items()} | {f"rows.{k}": v for k, v in rows.items()}
+    parts |= {f"model.{k}": v for k, v in model.items()}
+    for name, stage in zip(("seeing", "acting"), parts.pop("stages"), strict=True):
+        rows = stage.pop("rows")
+        parts |= {f"{name}.{k}": v for k, v in (stage | rows).items()}
+    return parts
 
 
 def test_the_arms_are_the_ones_described():
@@ -51,15 +54,16 @@ def test_an_arm_changes_what_it_says(arm):
     base, other = flat(recipe_of(BASE, 100)), flat(recipe_of(arm, 100))
     found = {name: value for name, value in other.items() if value != base[name]}
     if arm == "no pointing scenes":  # other pictures take their place
-        assert found.pop("rows.demonstrations") > base["rows.demonstrations"]
+        assert found.pop("seeing.demonstrations") > base["seeing.demonstrations"]
     assert found == CHANGED[arm]
 
 
 def test_the_base_is_the_laptop_recipe_shortened():
     full, short = flat(laptop(Scale.LAPTOP)), flat(recipe_of(BASE, 100))
-    allowed = {"steps", "later", "success_episodes", "success_every", "validate_every"}
+    allowed = {"seeing.steps", "acting.steps", "success_episodes", "success_every", "validate_every"}
     assert {name for name in full if full[name] != short[name]} <= allowed
-    assert (short["steps"], short["validate_every"], short["success_episodes"]) == (100, 25, 0)
+    assert (recipe_of(BASE, 100).steps, short["validate_every"], short["success_episodes"]) == (100, 25, 0)
+    assert short["seeing.steps"] / 100 == pytest.approx(full["seeing.steps"] / laptop(Scale.LAPTOP).steps, abs=0.01)
     assert recipe_of(BASE, 2).validate_every == 1
 
 
@@ -70,7 +74,9 @@ def test_an_arm_builds_a_model_and_learns_from_a_step(arm, demonstrations, pictu
     d = copy.copy(demonstrations)
     d.config = VLAConfig.nano(duo.BODY, **{**small, **recipe.model})
     vars(d).pop("encoded", None)  # of another action space
-    rows = Rows(*(min(2, n) for n in dataclasses.astuple(recipe.rows)))
+    rows = Rows(
+        *(min(2, max(numbers)) for numbers in zip(*(dataclasses.astuple(s.rows) for s in recipe.stages), strict=True))
+    )
     normaliser = d.normaliser(recipe.per_step_statistics, most=200)
     mixture = Mixture(d, pictures if rows.pointing else None, normaliser, Tokenizer.default(), rows, seed=0)
     torch.manual_seed(0)

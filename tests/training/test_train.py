@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -12,9 +13,9 @@ from pilab.contracts import NOISE, TASK, DatasetError, PilabError, PolicyError, 
 from pilab.evaluation.rollout import evaluate
 from pilab.robots.executor import batch
 from pilab.training import train as training
-from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.data import PICTURE, Demonstrations, Mixture, Rows
 from pilab.training.module import Learner, augmented
-from pilab.training.recipes import RECIPES, Recipe, find_recipe
+from pilab.training.recipes import RECIPES, Recipe, Stage, find_recipe
 from pilab.vla.checkpoint import CARD, Checkpoint
 from pilab.vla.model import VLA
 from pilab.vla.policy import VLAPolicy
@@ -89,7 +90,7 @@ def test_a_run_killed_before_anything_was_kept_starts_anew(learn, trained, tmp_p
 @pytest.mark.parametrize(("change", "named"), [("seed", "seed"), ("recipe", "recipe"), ("data", "data")])
 def test_a_folder_of_another_run_is_refused(learn, trained, smoke, own, change, named):
     out, done = trained
-    other = {"seed": 1, "recipe": dataclasses.replace(smoke, steps=5), "data": [own]}[change]
+    other = {"seed": 1, "recipe": dataclasses.replace(smoke, stages=smoke.stages[:1]), "data": [own]}[change]
     with pytest.raises(DatasetError, match=rf"holds another training \({named} differ\); use another folder"):
         learn(out, **{change: other})
     assert same(Checkpoint.load(out), done)
@@ -97,7 +98,7 @@ def test_a_folder_of_another_run_is_refused(learn, trained, smoke, own, change, 
 
 # ---------------------------------------------------------------------------------------------------------- determinism
 def test_the_seed_decides(learn, smoke, tmp_path):
-    short = dataclasses.replace(smoke, steps=2, validate_every=5)
+    short = dataclasses.replace(smoke, stages=smoke.stages[:1], validate_every=5)
     first, again, other = (learn(tmp_path / str(i), short, seed=seed) for i, seed in enumerate((3, 3, 4)))
     assert same(first, again)
     assert first.hash == again.hash != other.hash
@@ -129,7 +130,7 @@ def test_validation_losses_are_logged(trained, smoke):
 
 
 def test_training_losses_are_logged_by_kind_of_row(learn, smoke, tmp_path):
-    learn(tmp_path, dataclasses.replace(smoke, steps=20, rows=Rows(1, 1, 1), validate_every=40))
+    learn(tmp_path, dataclasses.replace(smoke, stages=(Stage(20, Rows(1, 1, 1)),), validate_every=40))
     (row,) = lines(tmp_path)
     logged = {name for name, value in row.items() if value}
     perceived = {f"{name}/{kind}" for name in ("heat", "points", "visible") for kind in ("demonstrated", "pointing")}
@@ -174,7 +175,13 @@ def test_the_checkpoint_drives(trained):
 def test_averaged_weights_are_measured_and_kept(learn, smoke, tmp_path, monkeypatch):
     """The average is computed here once more, from the weights that every step began with."""
     recipe = dataclasses.replace(
-        smoke, steps=5, average=0.7, success_every=4, success_episodes=2, success_suite="put", validate_every=2
+        smoke,
+        stages=(smoke.stages[0], dataclasses.replace(smoke.stages[1], steps=3)),
+        average=0.7,
+        success_every=4,
+        success_episodes=2,
+        success_suite="put",
+        validate_every=2,
     )
     step, current, measured, suites = Learner.training_step, [], [], []
 
@@ -215,7 +222,7 @@ def test_averaged_weights_are_measured_and_kept(learn, smoke, tmp_path, monkeypa
 @pytest.mark.parametrize("pointing", [False, True])
 def test_a_strangers_dataset(own, learn, smoke, config, tmp_path, pointing):
     """No points, no subtasks, no scenes: only the actions reach all of the trunk, so they are let in."""
-    recipe = dataclasses.replace(smoke, steps=2, pointing_scenes=8 if pointing else 0)
+    recipe = dataclasses.replace(smoke, pointing_scenes=8 if pointing else 0)
     done = learn(tmp_path, recipe, [own])
     assert done.origin["labels"] == {"points": False, "subtasks": False, "scenes": False}
     assert done.origin["insulated"] is False
@@ -226,7 +233,8 @@ def test_a_strangers_dataset(own, learn, smoke, config, tmp_path, pointing):
     assert "not insulated" in card and "labels: none" in card
 
     d = Demonstrations([own], config, duo.BODY)
-    (robot,) = Mixture(d, None, done.normaliser, Tokenizer.default(), recipe.rows, seed=0).step(0)
+    (robot,) = Mixture(d, None, done.normaliser, Tokenizer.default(), recipe.rows, seed=0).step(3)
+    assert len(robot.text) == 4 + 8 // PICTURE  # nothing can be told without points: no rows without pictures
     losses = done.model.loss(augmented(robot, 0.0), done.origin["insulated"])
     assert set(losses) == {"action"}
     losses["action"].backward()
@@ -235,13 +243,38 @@ def test_a_strangers_dataset(own, learn, smoke, config, tmp_path, pointing):
 
 
 def test_the_recipe_may_leave_the_trunk_open(learn, smoke, tmp_path):
-    recipe = dataclasses.replace(smoke, steps=1, validate_every=5, insulate=False)
+    recipe = dataclasses.replace(smoke, stages=(Stage(1, Rows(2, 2, 0)),), validate_every=5, insulate=False)
     assert learn(tmp_path, recipe).origin["insulated"] is False
 
 
 def test_a_wrong_body_is_refused(samples, smoke, tmp_path):
     with pytest.raises(DatasetError, match="'solo' needs"):
         training.train(smoke, [samples], tmp_path, body="solo", progress=False, threads=1)
+
+
+# --------------------------------------------------------------------------------------------------------------- stages
+def test_what_does_not_learn_in_a_stage_stays(learn, smoke, tmp_path, monkeypatch):
+    step, seen = Learner.training_step, []
+
+    def noting(self, batches, index):
+        seen.append({name: value.clone() for name, value in self.model.state_dict().items()})
+        return step(self, batches, index)
+
+    monkeypatch.setattr(Learner, "training_step", noting)
+    learn(tmp_path, smoke)
+    changes = [
+        {name.split(".")[0] for name in a if not torch.equal(a[name], b[name])} for a, b in itertools.pairwise(seen)
+    ]
+    assert changes[0] == changes[1] == {"text", "vision", "grounding", "place", "state", "trunk", "head"}
+    assert changes[2] == {"head"}
+
+
+def test_a_step_belongs_to_a_stage():
+    first, second = Stage(2, Rows(1, 2, 3)), Stage(3, Rows(4, 5, 6))
+    recipe = Recipe((first, second))
+    assert recipe.steps == 5
+    assert [recipe.at(i) for i in range(6)] == [(first, 0), (first, 1), *((second, i) for i in range(4))]
+    assert recipe.rows(1) == first.rows and recipe.rows(2) == second.rows
 
 
 # ---------------------------------------------------------------------------------------------------- from a checkpoint
@@ -257,11 +290,15 @@ def test_practice_changes_the_head_alone(learn, trained, tmp_path):
 
 def test_a_chunk_of_another_length_is_learnt_anew_on_the_old_state(learn, trained, tmp_path):
     folder, before = trained
-    half = dataclasses.replace(
-        find_recipe("practise", Scale.SMOKE), model={"horizon": 8, "steps_per_token": 2}, steps=1, validate_every=1
+    practise = find_recipe("practise", Scale.SMOKE)
+    short = dataclasses.replace(
+        practise,
+        model={"horizon": 4, "steps_per_token": 1},
+        stages=(Stage(1, Rows(2, 0, 2), ("head",)),),
+        validate_every=1,
     )
-    done = learn(tmp_path / "out", half, start=folder)
-    assert done.model.config.horizon == 8 and done.normaliser.action_mean.shape[0] == 8
+    done = learn(tmp_path / "out", short, start=folder)
+    assert done.model.config.horizon == 4 and done.normaliser.action_mean.shape[0] == 4
     np.testing.assert_array_equal(done.normaliser.state_mean, before.normaliser.state_mean)
     same_shape = {k for k, v in done.model.state_dict().items() if v.shape == before.model.state_dict()[k].shape}
     assert "trunk.blocks.0.qkv.weight" in same_shape and "head.expert.read_chunk.weight" not in same_shape
@@ -272,7 +309,7 @@ def test_a_start_that_does_not_fit_is_refused(learn, trained, tmp_path):
         learn(tmp_path / "out", find_recipe("practise", Scale.SMOKE), start=trained[0], body="solo")
     with pytest.raises(PolicyError, match="is not a checkpoint"):
         learn(tmp_path / "out", find_recipe("practise", Scale.SMOKE), start=tmp_path)
-    odd = dataclasses.replace(find_recipe("practise", Scale.SMOKE), only=("nose",))
+    odd = dataclasses.replace(find_recipe("practise", Scale.SMOKE), stages=(Stage(1, Rows(2, 0, 2), ("nose",)),))
     with pytest.raises(UnknownNameError, match="nose"):
         learn(tmp_path / "out", odd, start=trained[0])
 
@@ -291,20 +328,23 @@ def test_recipes_by_name():
 
 def test_a_measurement_that_would_never_come_is_refused():
     with pytest.raises(PilabError, match="not a multiple of validate_every 500"):
-        Recipe(success_every=1600)
+        Recipe((Stage(10),), success_every=1600)
 
 
 def test_the_rate_warms_up_and_falls(config, smoke):
-    recipe = dataclasses.replace(smoke, steps=100, warm_up=10)
+    """In each stage anew."""
+    recipe = dataclasses.replace(smoke, stages=(Stage(100), Stage(50, only=("head",))), warm_up=10)
     learner = Learner(VLA(config), recipe, True, 0)
     found = learner.configure_optimizers()
     optimiser, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]
     rates = []
-    for _ in range(100):
+    for _ in range(150):
         rates.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
         schedule.step()
-    assert rates[0] == pytest.approx(recipe.learning_rate / 10)
+    rates, second = rates[:100], rates[100:]
+    assert second[0] == rates[0] == pytest.approx(recipe.learning_rate / 10)
+    assert np.argmax(second) == 9 and second[-1] < second[9] / 50
     assert np.argmax(rates) == 9 and rates[9] == pytest.approx(recipe.learning_rate, rel=0.03)
     assert (np.diff(rates[:10]) > 0).all() and (np.diff(rates[9:]) < 0).all()
     assert rates[-1] == pytest.approx(recipe.learning_rate / 100, rel=0.1)

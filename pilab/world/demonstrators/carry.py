@@ -14,7 +14,10 @@ GRIP_STEPS, RELEASE_STEPS = 4, 3
 
 
 class Carry(Script):
-    """Above, down, grip, lift, over, lower, let go, up, home; back to the start when the object slips."""
+    """Above, down, grip, lift, over, lower, let go, up, home; back to the start when the object slips.
+
+    Whoever drives, the phase follows what is seen: what is in the hand already is carried on, what lies there is left alone.
+    """
 
     phases = (
         ("above", 0, True), ("down", 0, False), ("grip", 0, False), ("lift", 1, False), ("over", 1, True),
@@ -50,6 +53,24 @@ class Carry(Script):
             rest = now.position(goal.place)[2] + objects.shape_of(goal.place).height / 2 + 0.003
         return grasp, rest
 
+    def _there(self, now):
+        """Whether the object lies where it belongs."""
+        goal = now.scene.goal
+        item, spot, on = now.position(goal.object), now.position(goal.place), now.scene.part(goal.place)
+        tall, off = objects.shape_of(goal.object).height, float(np.hypot(*(item - spot)[:2]))
+        if "place" in on.parameters:
+            place = places.place_of(on)
+            return off < place.inside and item[2] < place.wall + 0.8 * tall
+        rise = (tall + objects.shape_of(goal.place).height) / 2
+        return off < 0.022 and abs(item[2] - spot[2] - rise) < 0.008
+
+    def _held(self, now, arm):
+        """Whether the hand has closed on the object and lifted it."""
+        shape = objects.shape_of(now.scene.goal.object)
+        opening = now.state[now.body.slice(arm)][-1]
+        closed = opening < shape.grasp_width / now.body.arm(arm).opening + 0.1
+        return closed and now.position(now.scene.goal.object)[2] > shape.height / 2 + 0.015
+
     def advance(self, now, memory):
         goal, phase, since = now.scene.goal, memory["phase"], memory["since"]
         tip, item, place = now.tips[memory["arm"]], now.position(goal.object), now.position(goal.place)
@@ -58,10 +79,16 @@ class Carry(Script):
         gap = aim.position - tip
         turned = abs(math.remainder(aim.yaw - now.yaws[memory["arm"]], 2 * math.pi)) < 0.06
         lost = float(np.linalg.norm(tip - item)) > 0.055
-        if phase in ("lift", "over", "lower") and lost:
+        there = self._there(now)
+        if there and (phase == "above" or (phase in ("over", "lower") and lost)):
+            memory["rest"] = tip.tolist()
+            return "up"
+        if not there and lost and phase in ("lift", "over", "lower", "let go", "up", "home"):
             arm = now.body.arm(memory["arm"])
             memory["yaw"] = self._grasp_yaw(now, arm, np.array([item, item + [0, 0, 0.1]]))
             return "above"
+        if phase in ("above", "down") and not lost and self._held(now, memory["arm"]):
+            return "lift"
         if phase == "above" and aside < 0.008 and turned and abs(gap[2]) < 0.02:
             return "down"
         if phase == "down":
@@ -69,6 +96,8 @@ class Carry(Script):
                 return "above"
             if np.linalg.norm(gap) < 0.006 or since > 14:
                 return "grip"
+        if phase == "grip" and aside > 0.02:
+            return "above"
         if phase == "grip" and since >= GRIP_STEPS:
             return "lift"
         if phase == "lift" and gap[2] < 0.02:
