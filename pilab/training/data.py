@@ -6,8 +6,9 @@ Design choices
 * Three kinds of rows, because pictures are dear and actions cheap. *Demonstrations*: pictures, words, points, thoughts,
   actions. *Pointing*: pictures of many more layouts, words and points, nothing to do. *Point-only*: no pictures; the expert
   is told the labelled points, and learns to act on them from many more frames than vision could afford.
-* Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask of this
-  moment or of one up to a second ago: a robot that thinks once a second acts on thoughts that old.
+* Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask of some moment
+  from a second ago to a blink ahead: a robot that thinks once a second acts on thoughts that old, and now and then thinks
+  "let go" a blink too early, which must not make it drop what it holds.
 * Any LeRobot dataset of the body will do. Without points there is no grounding, without subtasks no thought; `labels`
   says what there is, and the recipe insulates the trunk only where something else trains it.
 """
@@ -39,6 +40,7 @@ from pilab.vla.views import viewpoints
 from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, task_of
 
+EARLY = 3  # control steps that a thought may be ahead of its time
 PICTURE = 16  # a row with pictures costs about as much time as so many without
 
 
@@ -179,11 +181,11 @@ class Demonstrations:
 
     # ------------------------------------------------------------------------------------------------------------- words
     def texts(self, frames: np.ndarray, rng: np.random.Generator, stale: int) -> tuple[list[str], np.ndarray]:
-        """ℓ for each frame, and where it is the instruction (B,) bool; elsewhere it is the subtask of at
-        most `stale` control steps ago.
+        """ℓ for each frame, and where it is the instruction (B,) bool; elsewhere it is the subtask of less than `stale`
+        control steps ago, or of at most `EARLY` ahead.
         """
         whole = (rng.random(len(frames)) < 0.5) | (self.subtask is None)
-        thought = np.maximum(frames - rng.integers(0, stale, len(frames)), self.first[frames])
+        thought = np.clip(frames - rng.integers(-EARLY, stale, len(frames)), self.first[frames], self.last[frames])
         texts = []
         for frame, then, instruction in zip(frames, thought, whole, strict=True):
             episode = self.episode[frame]

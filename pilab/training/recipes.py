@@ -46,7 +46,7 @@ class Recipe:
     insulate: bool = True  # the flow's gradient stays out of the trunk, if something else trains it
     weights: Mapping[str, float] = field(
         # A point that is off by one picture width costs 3; the others are of the size of the flow's loss at the start.
-        default_factory=lambda: {"action": 1.0, "heat": 0.3, "points": 3.0, "visible": 0.3, "language": 0.1}
+        default_factory=lambda: {"action": 1.0, "heat": 0.3, "points": 3.0, "visible": 0.3, "language": 0.3}
     )
     learning_rate: float = 1.5e-3  # small models bear, and need, more than large ones
     head_rate: float = 2.0  # the action head's learning rate over that; insulated, it may be in a hurry
