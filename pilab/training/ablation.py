@@ -3,6 +3,10 @@
 Every arm runs the same steps on the same data with the same seeds, each on one core, and is measured on the same
 validation scenes. An arm is a run of the engine: resumable, in a folder of its own, with its rows in `rows.jsonl`.
 `run` is one run; `grid` is all of them. Re-planning intervals are arms without a training of their own.
+
+What concerns acting starts from one checkpoint that sees already and learns its actions anew: minutes instead of hours.
+What concerns seeing (`ANEW`) learns everything anew, and is compared with the whole recipe done so. All act on the
+instruction alone: thoughts that one arm has and another has lost would be a second difference.
 """
 
 from __future__ import annotations
@@ -15,54 +19,63 @@ from typing import Any
 from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.engine import Engine
 from pilab.evaluation.rollout import evaluate
-from pilab.training.data import Rows
+from pilab.training.data import PICTURE, Rows
 from pilab.training.recipes import Recipe, laptop
 from pilab.training.train import train
 from pilab.vla.policy import VLAPolicy
 from pilab.world.scenes import VALIDATION
 
 BASE = "recipe"
+WHOLE = "recipe, all anew"
+ANEW = (WHOLE, "no pointing scenes", "not insulated", "no labels")
 # Arm → what is different: in the model, or in the rows of the stage that learns to see and of the one that learns to act.
-# Pictures per step are kept equal where a kind of row is taken out.
+# Where a kind of row is taken out, pictures take its place at the same cost.
 ARMS: Mapping[str, Mapping[str, Any]] = {
     BASE: {},
+    WHOLE: {},
     "one statistic for all steps": {"per_step_statistics": False},
     "velocity prediction": {"model": {"clean": False}},
     "mean square error": {"model": {"robust": 0.0}},
     "no pointing scenes": {"seeing": {"demonstrations": Rows().demonstrations + Rows().pointing, "pointing": 0}},
-    "no point-only rows": {"acting": {"point_only": 0}},
+    "no point-only rows": {"acting": {"demonstrations": 8 + 448 // PICTURE, "point_only": 0}},
     "relative joints": {"model": {"action_space": "relative_joints"}},
     "absolute joints": {"model": {"action_space": "absolute_joints"}},
     "no image tokens": {"model": {"image_tokens": False}},
     "no glimpses": {"model": {"glimpse": 0}},
     "points as pixels": {"model": {"hands": 0}},
     "not insulated": {"insulate": False},
+    "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model": {"head": "regression"}},
 }
 REPLAN = (1, 2, 8)  # steps executed of each chunk, beside the recipe's own
 
 
 def recipe_of(arm: str, steps: int) -> Recipe:
-    """The laptop recipe, shortened, with the arm's one change."""
+    """The laptop recipe, or its second stage alone, shortened, with the arm's one change."""
     if arm not in ARMS:
         raise UnknownNameError("arm", arm, list(ARMS))
     change = dict(ARMS[arm])
     base = laptop(Scale.LAPTOP)
     change["model"] = {**base.model, **change.get("model", {})}
     stages = []
-    for stage, name in zip(base.stages, ("seeing", "acting"), strict=True):
+    wanted = dict(zip(("seeing", "acting"), base.stages, strict=True))
+    if arm not in ANEW:
+        del wanted["seeing"]
+    whole = sum(stage.steps for stage in wanted.values())
+    for name, stage in wanted.items():
         rows = dataclasses.replace(stage.rows, **change.pop(name, {}))
-        stages.append(dataclasses.replace(stage, rows=rows, steps=max(1, round(steps * stage.steps / base.steps))))
+        stages.append(dataclasses.replace(stage, rows=rows, steps=max(1, round(steps * stage.steps / whole))))
     quiet = {"success_episodes": 0, "success_every": 0, "validate_every": max(1, steps // 4)}
+    quiet |= {"driving": dataclasses.replace(base.driving, thinks=False), "anew": ("head",)}
     return dataclasses.replace(base, stages=tuple(stages), **quiet, **change)
 
 
 def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """One arm with one seed: train, then measure. config: arm, seed, steps, data, suite, episodes."""
+    """One arm with one seed: train, then measure. config: arm, seed, steps, data, start, suite, episodes."""
     arm, seed, folder = config["arm"], config["seed"], Path(folder)
     done = train(
         recipe_of(arm, config["steps"]), config["data"], folder / "checkpoint", seed=seed,
-        progress=False, threads=1,
+        start=None if arm in ANEW else config["start"], progress=False, threads=1,
     )  # fmt: skip
     policy = VLAPolicy(done)
     rows: list[Row] = []
@@ -79,12 +92,13 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
 
 
 def grid(
-    data: Iterable[str | Path], root: str | Path, *, steps: int, suite: str = "put", episodes: int = 200,
+    data: Iterable[str | Path], start: str | Path, root: str | Path, *, steps: int, suite: str = "put", episodes: int = 200,
     seeds: Iterable[int] = (0, 1, 2), arms: Iterable[str] = tuple(ARMS), workers: int = 2,
 ) -> list[Row]:  # fmt: skip
-    """All arms and seeds on `workers` cores; goes on where it stopped. Returns the rows of all."""
+    """All arms and seeds on `workers` cores, from the checkpoint `start`; goes on where it stopped. Returns all rows."""
     engine = Engine(root, workers)
-    shared = {"steps": steps, "data": [str(Path(d).resolve()) for d in data], "suite": suite, "episodes": episodes}
+    shared = {"steps": steps, "data": [str(Path(d).resolve()) for d in data], "start": str(Path(start).resolve())}
+    shared |= {"suite": suite, "episodes": episodes}
     configs = [{"arm": arm, "seed": seed, **shared} for seed in seeds for arm in arms]  # a whole seed first
     engine.map("pilab.training.ablation:run", configs)
     folders = [engine.submit("pilab.training.ablation:run", config).folder for config in configs]

@@ -58,10 +58,10 @@ class Demonstrations:
 
     def __init__(
         self, folders: Sequence[str | Path], config: VLAConfig, body: Embodiment, *, held_out: int = 40,
-        progress: bool = True,
+        labels: bool = True, progress: bool = True,
     ) -> None:  # fmt: skip
-        """held_out: one episode in so many is left to validation, at least one where there are two. Raises `DatasetError`
-        for data of another body.
+        """held_out: one episode in so many is left to validation, at least one where there are two. labels: use what there
+        is of points, subtasks and scenes. Raises `DatasetError` for data of another body.
         """
         self.config, self.body = config, body
         datasets = [LeRobotDataset(folder) for folder in folders]
@@ -76,6 +76,7 @@ class Demonstrations:
             "subtasks": all(SUBTASK in d.features for d in datasets),
             "scenes": all("scene" in row for d in datasets for row in d.episodes),
         }
+        self.labels = {name: labels and there for name, there in self.labels.items()}
         self.origin = [
             {"name": d.root.name, "id": d.id, "episodes": len(d.episodes), "frames": len(d), **d.pilab.get("meta", {})}
             for d in datasets

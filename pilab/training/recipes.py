@@ -39,9 +39,11 @@ class Recipe:
     episodes: int = 1500  # demonstrations to collect, where no data is given …
     noise: float = 1.0  # … the share of them that is disturbed, …
     close: float = 0.5  # … and how much near things: see world.demonstrators.CoverageNoise
+    labels: bool = True  # False: pictures, joints and instructions alone, as of a robot that nobody labels anything for
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
+    anew: tuple[str, ...] = ()  # parts of the VLA that are not taken over from a checkpoint to start from
     per_step_statistics: bool = True  # of actions; see actions.Normaliser
     insulate: bool = True  # the flow's gradient stays out of the trunk, if something else trains it
     weights: Mapping[str, float] = field(

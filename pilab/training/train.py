@@ -41,7 +41,7 @@ def train(
     """Train on the LeRobot datasets `data`; `out` gets a checkpoint with its card, a log and `success.jsonl`.
 
     start: the folder of a checkpoint to go on from. Its state statistics and words are kept, and every weight that still
-    fits; what the recipe gives another shape (a chunk of another length) is learnt anew.
+    fits; what the recipe gives another shape (a chunk of another length), or calls `anew`, is learnt anew.
 
     A killed run goes on from its last validation when started again with the same arguments. Raises `DatasetError` where
     `out` belongs to another run.
@@ -61,7 +61,7 @@ def train(
         )
     else:
         config = replace(before.model.config, **recipe.model)
-    demonstrations = Demonstrations(data, config, embodiment, progress=progress)
+    demonstrations = Demonstrations(data, config, embodiment, labels=recipe.labels, progress=progress)
     started = {"start": before.hash} if before else {}
     _claim(out, {"recipe": asdict(recipe), "data": demonstrations.origin, "body": body, "seed": seed, **started})
     scenes = None
@@ -73,7 +73,7 @@ def train(
         VLA(config),
     )
     if before:
-        normaliser = _inherit(model, before, normaliser)
+        normaliser = _inherit(model, before, normaliser, recipe.anew)
     mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval)
     labels = demonstrations.labels
     # Only the language loss reaches all of the trunk: without it, the actions have to train it.
@@ -130,11 +130,13 @@ def train(
     return done
 
 
-def _inherit(model: VLA, before: Checkpoint, fresh: Normaliser) -> Normaliser:
-    """Every weight of `before` that fits goes into `model`; returns the statistics that go with them."""
+def _inherit(model: VLA, before: Checkpoint, fresh: Normaliser, anew: Sequence[str]) -> Normaliser:
+    """Every weight of `before` that fits goes into `model`, but for parts `anew`; returns the statistics to go with them."""
     own, old = model.state_dict(), before.model.state_dict()
-    model.load_state_dict({k: old[k] if k in old and old[k].shape == v.shape else v for k, v in own.items()})
-    if before.normaliser.action_mean.shape == fresh.action_mean.shape:
+    for name, weight in own.items():
+        if name.split(".")[0] not in anew and name in old and old[name].shape == weight.shape:
+            weight.copy_(old[name])
+    if before.normaliser.action_mean.shape == fresh.action_mean.shape and "head" not in anew:
         return before.normaliser
     return replace(fresh, state_mean=before.normaliser.state_mean, state_std=before.normaliser.state_std)
 

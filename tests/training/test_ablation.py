@@ -9,9 +9,10 @@ import torch
 
 from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.training import ablation
-from pilab.training.ablation import ARMS, BASE, recipe_of, run
+from pilab.training.ablation import ANEW, ARMS, BASE, WHOLE, recipe_of, run
 from pilab.training.data import Mixture, Rows
 from pilab.training.recipes import laptop
+from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.bodies import duo
@@ -19,17 +20,19 @@ from pilab.world.bodies import duo
 # What each arm is meant to change, written down once more.
 CHANGED = {
     "recipe": {},
+    "recipe, all anew": {},
     "one statistic for all steps": {"per_step_statistics": False},
     "velocity prediction": {"model.clean": False},
     "mean square error": {"model.robust": 0.0},
     "no pointing scenes": {"seeing.pointing": 0},
-    "no point-only rows": {"acting.point_only": 0},
+    "no point-only rows": {"acting.point_only": 0, "acting.demonstrations": 36},
     "relative joints": {"model.action_space": "relative_joints"},
     "absolute joints": {"model.action_space": "absolute_joints"},
     "no image tokens": {"model.image_tokens": False},
     "no glimpses": {"model.glimpse": 0},
     "points as pixels": {"model.hands": 0},
     "not insulated": {"insulate": False},
+    "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model.head": "regression"},
 }
 
@@ -39,7 +42,8 @@ def flat(recipe):
     parts = dataclasses.asdict(recipe)
     model = dataclasses.asdict(VLAConfig.nano(duo.BODY, **parts.pop("model")))
     parts |= {f"model.{k}": v for k, v in model.items()}
-    for name, stage in zip(("seeing", "acting"), parts.pop("stages"), strict=True):
+    stages = parts.pop("stages")
+    for name, stage in zip(("seeing", "acting")[-len(stages) :], stages, strict=True):
         rows = stage.pop("rows")
         parts |= {f"{name}.{k}": v for k, v in (stage | rows).items()}
     return parts
@@ -51,7 +55,7 @@ def test_the_arms_are_the_ones_described():
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_an_arm_changes_what_it_says(arm):
-    base, other = flat(recipe_of(BASE, 100)), flat(recipe_of(arm, 100))
+    base, other = flat(recipe_of(WHOLE if arm in ANEW else BASE, 100)), flat(recipe_of(arm, 100))
     found = {name: value for name, value in other.items() if value != base[name]}
     if arm == "no pointing scenes":  # other pictures take their place
         assert found.pop("seeing.demonstrations") > base["seeing.demonstrations"]
@@ -59,12 +63,16 @@ def test_an_arm_changes_what_it_says(arm):
 
 
 def test_the_base_is_the_laptop_recipe_shortened():
-    full, short = flat(laptop(Scale.LAPTOP)), flat(recipe_of(BASE, 100))
-    allowed = {"seeing.steps", "acting.steps", "success_episodes", "success_every", "validate_every"}
+    full, short = flat(laptop(Scale.LAPTOP)), flat(recipe_of(WHOLE, 100))
+    allowed = {
+        "seeing.steps", "acting.steps", "success_episodes", "success_every", "validate_every", "driving", "anew",
+    }  # fmt: skip
     assert {name for name in full if full[name] != short[name]} <= allowed
-    assert (recipe_of(BASE, 100).steps, short["validate_every"], short["success_episodes"]) == (100, 25, 0)
+    assert (recipe_of(WHOLE, 100).steps, short["validate_every"], short["success_episodes"]) == (100, 25, 0)
     assert short["seeing.steps"] / 100 == pytest.approx(full["seeing.steps"] / laptop(Scale.LAPTOP).steps, abs=0.01)
     assert recipe_of(BASE, 2).validate_every == 1
+    (acting,) = recipe_of(BASE, 100).stages
+    assert acting == dataclasses.replace(laptop(Scale.LAPTOP).stages[1], steps=100)
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -74,18 +82,21 @@ def test_an_arm_builds_a_model_and_learns_from_a_step(arm, demonstrations, pictu
     d = copy.copy(demonstrations)
     d.config = VLAConfig.nano(duo.BODY, **{**small, **recipe.model})
     vars(d).pop("encoded", None)  # of another action space
+    if not recipe.labels:
+        d.labels, d.subtask, d.scenes = dict.fromkeys(d.labels, False), None, []
     rows = Rows(
         *(min(2, max(numbers)) for numbers in zip(*(dataclasses.astuple(s.rows) for s in recipe.stages), strict=True))
     )
     normaliser = d.normaliser(recipe.per_step_statistics, most=200)
-    mixture = Mixture(d, pictures if rows.pointing else None, normaliser, Tokenizer.default(), rows, seed=0)
+    shown = pictures if rows.pointing and recipe.pointing_scenes else None
+    mixture = Mixture(d, shown, normaliser, Tokenizer.default(), rows, seed=0)
     torch.manual_seed(0)
     model, batches = VLA(d.config), mixture.step(0)
     losses = {}
     for batch in batches:
-        losses |= model.loss(batch, recipe.insulate)
-    assert len(batches) == sum(n > 0 for n in dataclasses.astuple(rows))
-    assert set(losses) == {"action", "heat", "points", "visible", "language"} <= set(recipe.weights)
+        losses |= model.loss(batch, recipe.insulate and recipe.labels)
+    known = {"action", "heat", "points", "visible", "language"} if recipe.labels else {"action"}
+    assert set(losses) == known <= set(recipe.weights)
     total = sum(recipe.weights[name] * value for name, value in losses.items())
     total.backward()
     assert total.isfinite() and all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
@@ -96,12 +107,12 @@ def test_an_unknown_arm_lists_the_known_ones():
         recipe_of("no coffee", 4)
 
 
-def test_a_run_leaves_rows_that_name_arm_and_seed(samples, smoke, tmp_path, monkeypatch):
+def test_a_run_leaves_rows_that_name_arm_and_seed(samples, smoke, trained, tmp_path, monkeypatch):
     """The real thing at smoke size, on another re-planning interval too."""
     monkeypatch.setattr(ablation, "laptop", lambda scale: smoke)
-    monkeypatch.setattr(ablation, "REPLAN", (16,))
-    config = {"seed": 5, "steps": 2, "data": [samples], "suite": "open", "episodes": 1}
-    for arm, expected in ((BASE, [BASE, "re-plan every 16"]), ("no glimpses", ["no glimpses"])):
+    monkeypatch.setattr(ablation, "REPLAN", (2,))
+    config = {"seed": 5, "steps": 2, "data": [samples], "suite": "open", "episodes": 1, "start": str(trained[0])}
+    for arm, expected in ((BASE, [BASE, "re-plan every 2"]), ("no glimpses", ["no glimpses"]), (WHOLE, [WHOLE])):
         folder = tmp_path / arm
         result = run({**config, "arm": arm}, folder)
         lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
@@ -113,3 +124,9 @@ def test_a_run_leaves_rows_that_name_arm_and_seed(samples, smoke, tmp_path, monk
         assert set(result) == {"arm", "seed", "minutes", "success"}
         assert (result["arm"], result["seed"], result["success"]) == (arm, 5, float(rows[0].success))
         assert json.loads(json.dumps(result)) == result
+        # Eyes and ears are those of the start, or learnt anew; the head is learnt anew in any case.
+        now, before = Checkpoint.load(folder / "checkpoint").model.state_dict(), trained[1].model.state_dict()
+        changed = {
+            k.split(".")[0] for k in now if now[k].shape == before[k].shape and (now[k] - before[k]).abs().max() > 2e-6
+        }
+        assert changed == ({"head"} if arm != WHOLE else {k.split(".")[0] for k in now})
