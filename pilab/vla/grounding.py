@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ROLES = ("object", "place")
-WINDOW = 2  # cells to each side of the hottest that a point is the mean of
 
 
 @dataclass
@@ -41,27 +40,30 @@ class Grounding:
 class GroundingHead(nn.Module):
     """Features (B, C, h, w) → Grounding. One head serves all cameras."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, window: int) -> None:
+        """window: cells to each side of the hottest one that a point is the mean of; 0 for all of them."""
         super().__init__()
+        self.window = window
         self.heat = nn.Conv2d(channels, len(ROLES), 1)
         self.visible = nn.Linear(channels, len(ROLES))
 
     def forward(self, features: Tensor) -> Grounding:
         logits = self.heat(features)
         heat = logits.flatten(2).softmax(-1)  # (B, R, cells)
-        points = local_mean(heat, cell_centres(*features.shape[2:], device=features.device), features.shape[2:])
+        cells = cell_centres(*features.shape[2:], device=features.device)
+        points = local_mean(heat, cells, features.shape[2:], self.window) if self.window else heat @ cells
         under = torch.einsum("brn,bcn->brc", heat, features.flatten(2))  # features where each role is
         return Grounding(logits, points, torch.diagonal(self.visible(under), dim1=1, dim2=2))
 
 
-def local_mean(heat: Tensor, cells: Tensor, size: Sequence[int]) -> Tensor:
-    """Heat (B, R, cells) → (B, R, 2): the mean over the cells within `WINDOW` of the hottest one.
+def local_mean(heat: Tensor, cells: Tensor, size: Sequence[int], window: int) -> Tensor:
+    """Heat (B, R, cells) → (B, R, 2): the mean over the cells within `window` of the hottest one.
 
     The mean over all cells would be pulled off the thing by a faint fog far away.
     """
     peak = cells[heat.argmax(-1)]  # (B, R, 2)
     off = (cells - peak[:, :, None]).abs() * cells.new_tensor([size[1], size[0]])
-    near = heat * (off.amax(-1) < WINDOW + 0.5)
+    near = heat * (off.amax(-1) < window + 0.5)
     return (near @ cells) / near.sum(-1, keepdim=True)
 
 

@@ -65,6 +65,7 @@ class VLAConfig:
     depth: int = 1  # blocks of the vision backbone
     film: int = 2  # language-conditioned blocks behind it
     patch: int = 32  # pixels to a side of what one image token sums up
+    window: int = 2  # cells around the hottest one that a point is the mean of; 0 for the whole heat map
     image_tokens: bool = True  # False leaves the points as the only way from pixels to actions
     glimpse: int = 20  # pixels to a side of the patch around a point; 0 for none
     clean: bool = True  # predict the clean chunk rather than the velocity
@@ -75,7 +76,7 @@ class VLAConfig:
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be built, with the reason."""
         for f in dataclasses.fields(self):
-            value, least = getattr(self, f.name), 0 if f.name in ("glimpse", "film", "hands", "hear") else 1
+            value, least = getattr(self, f.name), 0 if f.name in ("glimpse", "film", "hands", "hear", "window") else 1
             if f.type == "int" and (type(value) is not int or value < least):
                 raise PolicyError(f"{f.name} is {value!r}; expected a whole number of at least {least}")
         for name, of in (("steps_per_token", "horizon"), ("heads", "width")):
@@ -217,7 +218,7 @@ class VLA(nn.Module):
         c = self.config = config
         self.text = TextEncoder(c.vocabulary, c.width, c.heads, c.summary)
         self.vision = Vision(c.channels, c.width, c.width, c.patch, c.depth, c.film)
-        self.grounding = GroundingHead(c.channels)
+        self.grounding = GroundingHead(c.channels, c.window)
         counts = [rows * columns for rows, columns in (self.vision.grid(h, w) for _, h, w in c.cameras)]
         self.place = nn.ParameterList(nn.Parameter(0.02 * torch.randn(n, c.width)) for n in counts)
         self.state = nn.Sequential(nn.Linear(c.state_slots, c.width), nn.SiLU(), nn.Linear(c.width, c.width))

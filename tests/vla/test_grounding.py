@@ -40,7 +40,7 @@ def test_cells_are_counted_along_rows():
 
 
 def test_heat_is_a_distribution_and_its_mean_the_point():
-    out = GroundingHead(24)(drawn(3, 24, HEIGHT, WIDTH))
+    out = GroundingHead(24, 2)(drawn(3, 24, HEIGHT, WIDTH))
     assert out.logits.shape == out.heat.shape == (3, len(ROLES), HEIGHT, WIDTH)
     assert out.points.shape == (3, len(ROLES), 2)
     assert out.visible.shape == (3, len(ROLES))
@@ -52,7 +52,7 @@ def test_heat_is_a_distribution_and_its_mean_the_point():
 
 def test_visibility_is_read_where_the_heat_is():
     """With all heat in one cell, features elsewhere do not count."""
-    head = GroundingHead(4)
+    head = GroundingHead(4, 2)
     with torch.no_grad():
         head.heat.weight.zero_()[:, 0] = 1.0
     features = drawn(1, 4, HEIGHT, WIDTH)

@@ -89,7 +89,7 @@ class Carry(Script):
             return "above"
         if phase in ("above", "down") and not lost and self._held(now, memory["arm"]):
             return "lift"
-        if phase == "above" and aside < 0.008 and turned and abs(gap[2]) < 0.02:
+        if phase == "above" and aside < 0.008 and turned and gap[2] < 0.02:  # from whatever height
             return "down"
         if phase == "down":
             if aside > 0.02:

@@ -16,7 +16,11 @@ GRIP_STEPS, RELEASE_STEPS = 4, 2
 
 
 class Operate(Script):
-    """Above, down, grip, move, let go, up, home; again from the start when the handle slips."""
+    """Above, down, grip, move, let go, up, home; again from the start when the handle slips.
+
+    What to do follows from what is seen, not from what was done before, wherever that is possible: an open hand over the
+    handle goes down, from whatever height. Who has to learn it has no memory.
+    """
 
     phases = (
         ("above", 0, True), ("down", 0, False), ("grip", 0, False), ("move", 1, False), ("let go", 2, False),
@@ -43,19 +47,25 @@ class Operate(Script):
         tip, aim = now.tips[memory["arm"]], self.aims(now, memory)[memory["arm"]]
         gap = aim.position - tip
         turned = abs(math.remainder(aim.yaw - now.yaws[memory["arm"]], 2 * math.pi)) < 0.06
-        if phase == "above" and np.hypot(*gap[:2]) < 0.006 and abs(gap[2]) < 0.02 and turned:
+        aside = float(np.hypot(*gap[:2]))
+        if phase == "above" and aside < 0.006 and gap[2] < 0.02 and turned:
             return "down"
-        if phase == "down" and (np.linalg.norm(gap) < 0.005 or since > 14):
-            return "grip"
-        if phase == "grip" and since >= GRIP_STEPS:
-            return "move"
+        if phase == "down":
+            if aside > 0.015:
+                return "above"
+            if np.linalg.norm(gap) < 0.005 or since > 14:
+                return "grip"
+        if phase == "grip":
+            if aside > 0.02:
+                return "above"
+            if since >= GRIP_STEPS:
+                return "move"
         if phase == "move":
             if abs(value - end) < 0.05 * travel:
                 memory["tip"] = tip.tolist()
                 return "let go"
             if np.linalg.norm(tip - places.handle_position(part, value)) > 0.03 or since > 50:
-                memory["tip"] = tip.tolist()
-                return "let go"
+                return "above"
         if phase == "let go" and since >= RELEASE_STEPS:
             return "up"
         if phase == "up" and gap[2] < 0.015:

@@ -49,7 +49,7 @@ class Operate(Task):
 
     def subtasks(self, scene, facts):
         thing = name_of(scene.goal.object, facts)
-        return f"take the handle of {thing}", f"{self.verb} {thing}", "let go"
+        return f"take the handle of {thing}", f"{self.verb} {thing}", f"let go of {thing}"
 
     def stage(self, world, goal):
         if self.achieved(world, goal):

@@ -128,7 +128,11 @@ class Push(Task):
 
     def subtasks(self, scene, facts):
         item, place = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
-        return f"reach behind {item}", f"push {item} to {place}", "let go"
+        return (
+            f"reach behind {item} to push it to {place}",
+            f"push {item} to {place}",
+            f"leave {item} at {place}",
+        )
 
     def stage(self, world, goal):
         if self.achieved(world, goal):

@@ -71,11 +71,8 @@ class Put(Task):
 
     def subtasks(self, scene, facts):
         item, place = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
-        return (
-            f"pick up {item}",
-            f"put {item} {places.place_of(scene.part(scene.goal.place)).preposition} {place}",
-            "let go",
-        )
+        where = f"{places.place_of(scene.part(scene.goal.place)).preposition} {place}"
+        return f"pick up {item}", f"put {item} {where}", f"leave {item} {where}"
 
     def stage(self, world, goal):
         if self.achieved(world, goal):

@@ -61,7 +61,7 @@ class Stack(Task):
 
     def subtasks(self, scene, facts):
         item, base = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
-        return f"pick up {item}", f"stack {item} on {base}", "let go"
+        return f"pick up {item}", f"stack {item} on {base}", f"leave {item} on {base}"
 
     def stage(self, world, goal):
         if self.achieved(world, goal):
