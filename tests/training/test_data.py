@@ -9,7 +9,7 @@ import torch
 
 from pilab.contracts import ACTION, STATE, DatasetError, image_key, points_key
 from pilab.data.lerobot import LeRobotDataset
-from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.data import EARLY, Demonstrations, Mixture, Rows
 from pilab.training.phrases import named
 from pilab.vla.actions import proprioception
 from pilab.vla.grounding import ROLES, glimpse
@@ -104,9 +104,10 @@ def test_a_batch_is_a_function_of_seed_and_step(mixture):
     assert all(equal([a], [b]) for a, b in zip(here.held_out(16), there.held_out(16), strict=True))
 
 
-def test_three_kinds_of_rows(mixture):
+def test_three_kinds_of_rows(mixture, monkeypatch):
+    monkeypatch.setattr(mixture, "rows", Rows(4, 4, 8))
     demonstrated, pointed, told = mixture.step(0)
-    rows, c = mixture.rows, mixture.config
+    rows, c = Rows(4, 4, 8), mixture.config
     assert [len(b.text) for b in (demonstrated, pointed, told)] == [rows.demonstrations, rows.pointing, rows.point_only]
     assert demonstrated.actions.shape == (rows.demonstrations, c.horizon, c.action_slots)
     assert demonstrated.answer is not None and demonstrated.points is not None
@@ -118,11 +119,18 @@ def test_three_kinds_of_rows(mixture):
 def test_no_rows_of_a_kind(mixture):
     def kinds(**changes):
         fewer = copy.copy(mixture)
-        fewer.rows = dataclasses.replace(mixture.rows, **changes)
+        fewer.rows = dataclasses.replace(Rows(4, 4, 8), **changes)
         return [(b.images is not None, b.actions is not None) for b in fewer.step(0)]
 
     assert kinds(pointing=0) == [(True, True), (False, True)]
     assert kinds(point_only=0) == [(True, True), (True, False)]
+
+
+def test_each_step_may_have_rows_of_its_own(mixture, smoke):
+    kinds = [[len(b.text) for b in mixture.step(step)] for step in (0, 1, 2, 3)]
+    first, second = (stage.rows for stage in smoke.stages)
+    assert kinds[0] == kinds[1] == [first.demonstrations, first.pointing]
+    assert kinds[2] == kinds[3] == [second.demonstrations, second.point_only]
 
 
 def test_held_out_episodes_are_never_learnt_from(demonstrations, mixture, monkeypatch):
@@ -218,15 +226,15 @@ def test_told_points_are_the_stored_ones_as_inexact_as_heat_maps(demonstrations,
         assert torch.equal(batch.glimpses[:40, c][shown], expected[shown]) and not batch.glimpses[:40, c][~shown].any()
 
 
-def test_thoughts_are_at_most_a_second_old_and_of_the_same_episode(demonstrations):
+def test_thoughts_are_at_most_a_second_old_or_a_blink_early_and_of_the_same_episode(demonstrations):
     d, rng = demonstrations, np.random.default_rng(0)
     at = np.concatenate([rng.choice(d.training, 3000), *(np.unique(d.first) + k for k in range(4))])
     texts, whole = d.texts(at, rng, STALE)
     old = 0
     for frame, text in ((f, t) for f, t, w in zip(at, texts, whole, strict=True) if not w):
         scene = d.scenes[d.episode[frame]]
-        window = range(max(frame - STALE + 1, d.first[frame]), frame + 1)
-        assert d.episode[window[0]] == d.episode[frame]
+        window = range(max(frame - STALE + 1, d.first[frame]), min(frame + EARLY, d.last[frame]) + 1)
+        assert d.episode[window[0]] == d.episode[window[-1]] == d.episode[frame]
         allowed = set().union(*(ways_to_say(str(d.subtask[f]), scene) for f in window))
         assert text in allowed
         old += text not in ways_to_say(str(d.subtask[frame]), scene)

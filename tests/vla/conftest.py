@@ -8,6 +8,15 @@ from pilab.vla.model import VLA, VLAConfig
 from pilab.world.bodies import duo
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Two threads add up in another order than one: bits, and small trainings, must not depend on who ran before."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def tiny_config(body=duo.BODY, **changes):
     return VLAConfig.nano(body, **{"width": 32, "heads": 2, "layers": 2, "channels": 24, **changes})
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -39,15 +40,34 @@ def test_cells_are_counted_along_rows():
     )
 
 
-def test_heat_is_a_distribution_and_its_mean_the_point():
-    out = GroundingHead(24, 2)(drawn(3, 24, HEIGHT, WIDTH))
+@pytest.mark.parametrize("window", [0, 1, 2])
+def test_heat_is_a_distribution_and_its_mean_around_the_hottest_cell_the_point(window):
+    out = GroundingHead(24, window)(drawn(3, 24, HEIGHT, WIDTH))
     assert out.logits.shape == out.heat.shape == (3, len(ROLES), HEIGHT, WIDTH)
     assert out.points.shape == (3, len(ROLES), 2)
     assert out.visible.shape == (3, len(ROLES))
     torch.testing.assert_close(out.heat.sum((2, 3)), torch.ones(3, len(ROLES)))
-    u = (out.heat.sum(2) * (torch.arange(WIDTH) + 0.5) / WIDTH).sum(-1)
-    v = (out.heat.sum(3) * (torch.arange(HEIGHT) + 0.5) / HEIGHT).sum(-1)
-    torch.testing.assert_close(out.points, torch.stack([u, v], -1))
+    for row, role in np.ndindex(3, len(ROLES)):
+        heat = out.heat[row, role].detach().numpy()
+        top, left = np.unravel_index(heat.argmax(), heat.shape)
+        reach = window or max(HEIGHT, WIDTH)
+        rows = slice(max(top - reach, 0), top + reach + 1)
+        columns = slice(max(left - reach, 0), left + reach + 1)
+        near = heat[rows, columns] / heat[rows, columns].sum()
+        u = (near.sum(0) * (np.arange(WIDTH)[columns] + 0.5) / WIDTH).sum()
+        v = (near.sum(1) * (np.arange(HEIGHT)[rows] + 0.5) / HEIGHT).sum()
+        np.testing.assert_allclose(out.points[row, role].detach(), [u, v], atol=1e-5)
+
+
+def test_fog_far_away_does_not_move_a_point():
+    head = GroundingHead(1, 2)
+    with torch.no_grad():
+        head.heat.weight.fill_(1.0)
+    features = torch.full((1, 1, HEIGHT, WIDTH), -20.0)
+    features[0, 0, 1, 1] = 3.0
+    clear = head(features).points
+    features[0, 0, :, -2:] = 2.0
+    torch.testing.assert_close(head(features).points, clear)
 
 
 def test_visibility_is_read_where_the_heat_is():
