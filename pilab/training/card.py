@@ -59,9 +59,11 @@ def _start(before: dict | None) -> list[str]:
     """The checkpoint it went on from."""
     if not before:
         return []
-    recipe = before.get("recipe", {})
+    recipe, stopped = before.get("recipe", {}), before.get("stopped_at")
     return [
-        f"- **Started** from weights `{before.get('hash')}`: {_stages(recipe)}, on {_data(before.get('data', []))} and "
+        f"- **Started** from weights `{before.get('hash')}`: {_stages(recipe)}"
+        + (f" (stopped after {stopped})" if stopped else "")
+        + f", on {_data(before.get('data', []))} and "
         f"{recipe.get('pointing_scenes', 0)} pointing scenes, in {before.get('minutes')} minutes.",
         *_start(before.get("start")),
     ]
@@ -69,6 +71,9 @@ def _start(before: dict | None) -> list[str]:
 
 def _stages(recipe: dict) -> str:
     """What was drawn for how long, and what learnt from it."""
+    if "stages" not in recipe:  # before recipes had stages
+        later = f", then {recipe['later']}" if recipe.get("later") else ""
+        return f"{recipe.get('steps')} steps of {recipe.get('rows')}{later}"
     told = []
     for stage in recipe.get("stages", []):
         rows = " + ".join(f"{n} {kind.replace('_', '-')}" for kind, n in stage["rows"].items() if n)
