@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,17 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from pilab.contracts import ACTION, STATE, DatasetError, Embodiment, ReservedError, Scene, image_key, points_key
+from pilab.contracts import (
+    ACTION,
+    EXECUTED,
+    STATE,
+    DatasetError,
+    Embodiment,
+    ReservedError,
+    Scene,
+    image_key,
+    points_key,
+)
 from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.pointing import PointingScenes
@@ -41,6 +52,7 @@ from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, task_of
 
 EARLY = 3  # control steps that a thought may be ahead of its time
+SAME = 1e-3  # rad, or of an opening: commands this near to each other are one
 PICTURE = 16  # a row with pictures costs about as much time as so many without
 
 
@@ -88,6 +100,7 @@ class Demonstrations:
         self.episode = np.repeat(np.arange(len(lengths)), lengths)
         self.first = np.repeat(stops - lengths, lengths)  # the first and
         self.last = np.repeat(stops - 1, lengths)  # the last frame of each frame's episode
+        self.clean = _until_disturbed(self.action, datasets, self.last)
         self.said = [text for d in datasets for text in (d.tasks[int(t)] for t in d.columns["task_index"][stops_of(d)])]
         self.subtask = np.concatenate([d.columns[SUBTASK] for d in datasets]) if self.labels["subtasks"] else None
         self.scenes = (
@@ -140,8 +153,8 @@ class Demonstrations:
         return self.encoded[frames]
 
     def within(self, frames: np.ndarray) -> np.ndarray:
-        """(B, H) bool: steps of the chunks before the ends of their episodes."""
-        return frames[:, None] + np.arange(self.config.horizon) <= self.last[frames][:, None]
+        """(B, H) bool: the steps of the chunks that count, up to the episode's end or the next disturbance."""
+        return frames[:, None] + np.arange(self.config.horizon) <= self.clean[frames][:, None]
 
     def take(self, key: str, frames: np.ndarray) -> np.ndarray:
         """Rows of a cached key, from whichever dataset each frame belongs to."""
@@ -209,6 +222,17 @@ class Demonstrations:
         return Normaliser.fit(self.proprioception[frames], self.chunks(frames), floor, per_step)
 
 
+def _until_disturbed(action: np.ndarray, datasets: Sequence[LeRobotDataset], last: np.ndarray) -> np.ndarray:
+    """For each frame the first one, itself included, that was executed otherwise than labelled; else its episode's `last`.
+
+    What a demonstrator did beyond it answers something that nobody could foresee: it is no part of a plan made before.
+    """
+    executed = np.concatenate([d.columns[EXECUTED if EXECUTED in d.features else ACTION] for d in datasets])
+    disturbed = np.abs(executed - action).max(1) > SAME
+    following = np.where(disturbed, np.arange(len(action)), len(action))
+    return np.minimum(np.minimum.accumulate(following[::-1])[::-1], last)
+
+
 def _is_reserved(scene: Scene) -> bool:
     """Whether a scene holds what no collected training data may hold."""
     with contextlib.suppress(ReservedError):
@@ -236,10 +260,10 @@ class Mixture(torch.utils.data.IterableDataset):
         self.config, self.start = demonstrations.config, 0
 
     def __iter__(self) -> Iterator[list[Batch]]:
-        step = self.start
-        while True:
-            yield self.step(step)
-            step += 1
+        # Each of n loading processes makes every n-th step; the loader takes them in turn, so that nothing depends on n.
+        worker = torch.utils.data.get_worker_info()
+        first, every = (worker.id, worker.num_workers) if worker else (0, 1)
+        yield from map(self.step, itertools.count(self.start + first, every))
 
     def step(self, number: int) -> list[Batch]:
         rng = np.random.default_rng([self.seed, number])

@@ -28,14 +28,7 @@ class Recipe:
     """Everything a training is a function of, beside its data and its seed."""
 
     stages: tuple[Stage, ...]
-    tasks: tuple[str, ...] = (
-        "put",
-        "push",
-        "open",
-        "put",
-        "push",
-        "close",
-    )  # collected in turn; fine motion more often
+    tasks: tuple[str, ...] = ("put", "push", "open", "close")  # collected in turn
     episodes: int = 1500  # demonstrations to collect, where no data is given …
     noise: float = 1.0  # … the share of them that is disturbed, …
     close: float = 0.5  # … and how much near things: see world.demonstrators.CoverageNoise

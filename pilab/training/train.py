@@ -112,7 +112,10 @@ def train(
         recipe, out, [clock, success, EMAWeightAveraging(decay=recipe.average), keep, *([Progress()] if progress else [])],
         enable_progress_bar=progress, val_check_interval=recipe.validate_every, check_val_every_n_epoch=None,
     )  # fmt: skip
-    loader, held_out = (torch.utils.data.DataLoader(x, batch_size=None) for x in (mixture, mixture.held_out()))
+    # A GPU would wait for its batches; on a CPU, a process that makes them would take its core from the training.
+    workers = min(8, (os.cpu_count() or 1) - 1) if torch.cuda.is_available() else 0
+    loader = torch.utils.data.DataLoader(mixture, batch_size=None, num_workers=workers)
+    held_out = torch.utils.data.DataLoader(mixture.held_out(), batch_size=None)
     kept = torch.load(resume, map_location="cpu", weights_only=True) if resume.exists() else {"global_step": 0}
     mixture.start = kept["global_step"]
     if mixture.start < recipe.steps:

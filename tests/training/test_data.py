@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pilab.contracts import ACTION, STATE, DatasetError, image_key, points_key
+from pilab.contracts import ACTION, EXECUTED, STATE, DatasetError, image_key, points_key
 from pilab.data.lerobot import LeRobotDataset
 from pilab.training.data import EARLY, Demonstrations, Mixture, Rows
 from pilab.training.phrases import named
@@ -159,9 +159,13 @@ def test_pictures_state_and_padding(demonstrations, mixture, frames, dataset):
     size = felt.shape[1]
     np.testing.assert_allclose(batch.state[:, :size].numpy(), mixture.normaliser.state(felt), atol=1e-5)
     assert not batch.state[:, size:].any() and not batch.actions[..., 14:].any()
-    left = demonstrations.last[frames[:12]] - frames[:12]  # what lies beyond the end of an episode does not count
-    for mask, steps in zip(batch.action_mask.numpy(), left, strict=True):
+    # What lies beyond the end of an episode, or answers a disturbance yet to come, does not count.
+    disturbed = (dataset.columns[EXECUTED] != dataset.columns[ACTION]).any(1)
+    for mask, frame in zip(batch.action_mask.numpy(), frames, strict=False):
+        stop = demonstrations.last[frame] + 1
+        steps = next((k for k in range(frame, stop) if disturbed[k]), stop - 1) - frame
         assert mask[: steps + 1, :14].all() and not mask[steps + 1 :].any() and not mask[:, 14:].any()
+    assert disturbed.any() and not disturbed.all()
 
 
 # --------------------------------------------------------------------------------------------------------------- chunks
@@ -185,7 +189,7 @@ def test_chunks_repeat_the_last_action_beyond_the_end(demonstrations, dataset, s
 def test_statistics_are_those_of_the_training_frames(demonstrations):
     d = demonstrations
     normaliser, pooled = d.normaliser(), d.normaliser(per_step=False)
-    whole = d.training[d.last[d.training] - d.training >= d.config.horizon - 1]
+    whole = d.training[d.clean[d.training] - d.training >= d.config.horizon - 1]
     inside = normaliser.action(d.chunks(whole))
     np.testing.assert_allclose(inside.mean(0), 0, atol=1e-3)
     assert inside.std(0).max() < 1.001

@@ -294,22 +294,20 @@ def _one(observation: Observation, index: int) -> Observation:
     return {key: values[index : index + 1] for key, values in observation.items()}
 
 
-KNOCK = 6.0
-
-
 @dataclass(frozen=True)
 class CoverageNoise:
-    """Disturbs the command, above all while the hand is in free space, so that the data contain mistakes and their corrections.
+    """Pushes the arms now and then, so that the data contain mistakes and their corrections; the label stays clean.
 
-    An Ornstein–Uhlenbeck process on the joint targets, with a knock now and then; the label stays clean. `share` of the
-    episodes are disturbed.
+    A push adds the same offset to the joint targets of a few steps in a row. Between pushes nothing disturbs: what a
+    demonstrator does for a while after a mistake is then to be seen, and can be learnt as one chunk. (Noise at every step,
+    as of DART, arXiv:1703.09327, is for policies of one action: the later actions of a chunk would answer noise to come.)
     """
 
-    scale: float = 0.012  # rad per step
-    memory: float = 0.75  # how much of the last disturbance remains
-    share: float = 0.6
+    scale: float = 0.04  # rad, of a push of a joint in free space
+    chance: float = 0.1  # of a push to begin, per step
+    lasting: float = 0.5  # chance of it to go on for another step
+    share: float = 0.6  # of the episodes that are disturbed
     close: float = 0.0  # share of the scale near things, where it may do harm: a policy will err there too
-    knock: float = 0.04  # chance per step, near things, of a disturbance KNOCK times as large
 
     def start(self, rng: np.random.Generator, size: int) -> np.ndarray | None:
         """(A,) zeros for an episode that will be disturbed, None for one that will not."""
@@ -317,9 +315,8 @@ class CoverageNoise:
 
     def next(self, rng: np.random.Generator, last: np.ndarray, thought: Thought, is_joint: np.ndarray) -> np.ndarray:
         """(A,) what to add to the command now."""
-        fresh = rng.normal(0, self.scale, last.shape) * is_joint
-        if thought.memory.get("free", False):
-            return self.memory * last + fresh
-        if not self.close:
-            return np.zeros_like(last)
-        return self.memory * last + self.close * fresh * (KNOCK if rng.random() < self.knock else 1.0)
+        scale = self.scale * (1.0 if thought.memory.get("free", False) else self.close)
+        fresh, luck = rng.normal(0, scale, last.shape) * is_joint, rng.random()
+        if last.any():
+            return last if luck < self.lasting and scale else np.zeros_like(last)
+        return fresh if luck < self.chance else np.zeros_like(last)
