@@ -3,8 +3,9 @@
 Demonstrations alone never show the mistakes a policy makes, nor the way back from them: an empty hand that travels on, a
 thing dropped beside the bowl. Dataset aggregation (DAgger; Ross, Gordon & Bagnell 2011, arXiv:1011.0686) collects the
 teacher's labels in states that the *learner* visits; with a teacher who takes over before the end (HG-DAgger, Kelly et al.
-2019, arXiv:1810.02890) every episode ends well. Here the novice drives for one **shift** of each episode, at a moment drawn
-by chance, so that late phases are reached even by one who fails early.
+2019, arXiv:1810.02890) every episode ends well. Here they take turns: the novice drives for a **shift**, the teacher mends
+what came of it and goes on for a while, and so on. Whole chunks of the teacher's then start where the novice got to, and
+late phases are reached even by one who fails early.
 """
 
 from __future__ import annotations
@@ -16,37 +17,48 @@ from dataclasses import dataclass
 from pilab.contracts import Embodiment, Observation, Policy, Thought
 from pilab.robots.executor import Command, Episode, Executor
 
-LATEST = 40  # the step at which a shift begins, at the latest
-LENGTH = (8, 56)  # steps of a shift: less than the time a task is given, so that the teacher can still finish
+FIRST = 24  # the step at which the first shift begins, at the latest
+NOVICE = (4, 24)  # steps of a shift
+TEACHER = (8, 20)  # steps between two shifts
+LAST = 48  # no shift begins later: the teacher needs some 50 of the 120 steps of a task to finish
 
 
 @dataclass
-class Shift(Episode):
+class Turns(Episode):
     """An episode and its novice's own."""
 
     novice: Episode | None = None
-    begin: int = 0  # the novice drives from this step …
-    end: int = 0  # … until before this one
+    shifts: tuple[tuple[int, int], ...] = ()  # the novice drives from the first step of a pair until before the second
 
 
 class Rescue(Executor):
-    """An Executor of the teacher whose commands are the novice's during its shift. Labels and thoughts are the teacher's."""
+    """An Executor of the teacher whose commands are the novice's during its shifts. Labels and thoughts are the teacher's."""
 
     def __init__(self, teacher: Policy, novice: Policy, body: Embodiment, *, arm: str = "") -> None:
         super().__init__(teacher, body, arm=arm)
         self.novice = Executor(novice, body, arm=f"{arm} novice")
         self.cameras = self.novice.cameras
 
-    def begin(self, task: str, seed: int) -> Shift:
+    def begin(self, task: str, seed: int) -> Turns:
         episode, novice = super().begin(task, seed), self.novice.begin(task, seed)
-        begin = int(episode.trouble.integers(LATEST))
-        return Shift(**vars(episode), novice=novice, begin=begin, end=begin + int(episode.trouble.integers(*LENGTH)))
+        shifts, begin = [], int(episode.trouble.integers(FIRST))
+        while begin < LAST:
+            end = begin + int(episode.trouble.integers(*NOVICE))
+            shifts.append((begin, end))
+            begin = end + int(episode.trouble.integers(*TEACHER))
+        return Turns(**vars(episode), novice=novice, shifts=tuple(shifts))
 
     def step(
-        self, episodes: Sequence[Shift], observations: Sequence[Observation], thought: Thought | None = None
+        self, episodes: Sequence[Turns], observations: Sequence[Observation], thought: Thought | None = None
     ) -> list[Command]:
-        driven = [i for i, e in enumerate(episodes) if e.begin <= e.steps < e.end]
-        rescued = [e.steps >= e.end for e in episodes]
+        driven = [i for i, e in enumerate(episodes) if any(begin <= e.steps < end for begin, end in e.shifts)]
+        rescued = [i not in driven and any(end <= e.steps for _, end in e.shifts) for i, e in enumerate(episodes)]
+        for i in driven:
+            if any(
+                begin == episodes[i].steps for begin, _ in episodes[i].shifts
+            ):  # a new shift begins with a look around
+                self.novice.forget(episodes[i].novice)
+                episodes[i].novice.think_at = episodes[i].novice.steps
         commands = super().step(episodes, observations, thought)
         commands = [dataclasses.replace(c, intervention=r) for c, r in zip(commands, rescued, strict=True)]
         if driven:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pilab.data.schema import INTERVENTION, SUBTASK
 from pilab.robots.collection import Recipe, collect
 from pilab.robots.executor import Command
 from pilab.robots.policies import Hold
-from pilab.robots.rescue import Rescue, Shift
+from pilab.robots.rescue import LAST, NOVICE, TEACHER, Rescue, Turns
 from pilab.robots.simulated import Outcome, Trial, simulate
 from pilab.vla.actions import Normaliser
 from pilab.vla.checkpoint import Checkpoint
@@ -39,8 +40,8 @@ class Fixed(Rescue):
 
     when = (0, 0)
 
-    def begin(self, task: str, seed: int) -> Shift:
-        return dataclasses.replace(super().begin(task, seed), begin=self.when[0], end=self.when[1])
+    def begin(self, task: str, seed: int) -> Turns:
+        return dataclasses.replace(super().begin(task, seed), shifts=(self.when,))
 
 
 def run(novice: Policy, when: tuple[int, int], seeds: range, batch: int = 1, task: str = "put"):
@@ -128,12 +129,32 @@ def test_nothing_depends_on_the_batch():
             np.testing.assert_array_equal(a.label, b.label)
 
 
+def test_they_take_turns():
+    """What the teacher does between two shifts is its own; the novice looks around anew at the start of each."""
+    executor = Fixed(Demonstrator(), Hold(), find_body("duo"), arm="test")
+    film: list[tuple[Observation, Command]] = []
+    executor.begin = lambda task, seed: dataclasses.replace(
+        Rescue.begin(executor, task, seed), shifts=((3, 8), (16, 22))
+    )
+    watch = lambda w, o, c: film.append((o, c))  # noqa: E731
+    (outcome,) = simulate(executor, [Trial(sample_scene(0, "put"), watch=watch, cameras=())], batch=1, threads=1)
+    assert outcome.monitor.success
+    for step, (seen, command) in enumerate(film[:40]):
+        held = 3 <= step < 8 or 16 <= step < 22
+        assert np.allclose(command.executed, seen[STATE], atol=1e-6) == held, step
+        assert command.intervention == (8 <= step < 16 or step >= 22)
+
+
 def test_shifts_differ_between_scenes_and_leave_time_to_finish():
     executor = Rescue(Demonstrator(), Hold(), find_body("duo"))
-    shifts = [executor.begin("put the apple in the bowl", seed) for seed in range(200)]
-    assert len({(s.begin, s.end) for s in shifts}) > 150
-    assert max(s.end for s in shifts) <= 100 and min(s.end - s.begin for s in shifts) >= 8
-    assert (shifts[3].begin, shifts[3].end) == (executor.begin("", 3).begin, executor.begin("", 3).end)
+    episodes = [executor.begin("put the apple in the bowl", seed) for seed in range(200)]
+    assert len({e.shifts for e in episodes}) > 190
+    assert max(end for e in episodes for _, end in e.shifts) < LAST + NOVICE[1]
+    for e in episodes:
+        assert all(NOVICE[0] <= end - begin < NOVICE[1] for begin, end in e.shifts)
+        pauses = [after[0] - before[1] for before, after in itertools.pairwise(e.shifts)]
+        assert all(TEACHER[0] <= pause < TEACHER[1] for pause in pauses)
+    assert executor.begin("", 3).shifts == episodes[3].shifts
 
 
 @pytest.fixture(scope="module")
