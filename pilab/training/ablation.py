@@ -19,7 +19,7 @@ from typing import Any
 from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.engine import Engine
 from pilab.evaluation.rollout import evaluate
-from pilab.training.data import PICTURE, Rows
+from pilab.training.data import PICTURE
 from pilab.training.recipes import Recipe, laptop
 from pilab.training.train import train
 from pilab.vla.policy import VLAPolicy
@@ -28,6 +28,7 @@ from pilab.world.scenes import VALIDATION
 BASE = "recipe"
 WHOLE = "recipe, all anew"
 ANEW = (WHOLE, "no pointing scenes", "not insulated", "no labels")
+SEEING, ACTING = (stage.rows for stage in laptop(Scale.LAPTOP).stages)
 # Arm → what is different: in the model, or in the rows of the stage that learns to see and of the one that learns to act.
 # Where a kind of row is taken out, pictures take its place at the same cost.
 ARMS: Mapping[str, Mapping[str, Any]] = {
@@ -36,8 +37,10 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "one statistic for all steps": {"per_step_statistics": False},
     "velocity prediction": {"model": {"clean": False}},
     "mean square error": {"model": {"robust": 0.0}},
-    "no pointing scenes": {"seeing": {"demonstrations": Rows().demonstrations + Rows().pointing, "pointing": 0}},
-    "no point-only rows": {"acting": {"demonstrations": 8 + 448 // PICTURE, "point_only": 0}},
+    "no pointing scenes": {"seeing": {"demonstrations": SEEING.demonstrations + SEEING.pointing, "pointing": 0}},
+    "no point-only rows": {
+        "acting": {"demonstrations": ACTING.demonstrations + ACTING.point_only // PICTURE, "point_only": 0}
+    },
     "relative joints": {"model": {"action_space": "relative_joints"}},
     "absolute joints": {"model": {"action_space": "absolute_joints"}},
     "no image tokens": {"model": {"image_tokens": False}},
