@@ -37,6 +37,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "one statistic for all steps": {"per_step_statistics": False},
     "velocity prediction": {"model": {"clean": False}},
     "mean square error": {"model": {"robust": 0.0}},
+    "AdamW alone": {"muon": False},
     "no pointing scenes": {"seeing": {"demonstrations": SEEING.demonstrations + SEEING.pointing, "pointing": 0}},
     "no point-only rows": {
         "acting": {"demonstrations": ACTING.demonstrations + ACTING.point_only // PICTURE, "point_only": 0}

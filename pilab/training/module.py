@@ -1,4 +1,4 @@
-"""One training step: losses of all batches of a step, weighted; AdamW, warm-up and cosine."""
+"""One training step: losses of all batches of a step, weighted; Muon and AdamW, warm-up and cosine."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pilab.contracts import UnknownNameError
+from pilab.training.muon import Muon
 from pilab.training.recipes import Recipe
+from pilab.vla.flow import Expert
 from pilab.vla.model import VLA, Batch
 
 
@@ -55,15 +57,21 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, object]:
         r = self.recipe
+        inner = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Linear)} if r.muon else set()
+        inner -= {id(module.write_chunk.weight) for module in self.model.modules() if isinstance(module, Expert)}
         groups = []
         for name, part in self.model.named_children():  # the head learns faster than what it listens to
-            settings = {"lr": r.learning_rate * (r.head_rate if name == "head" else 1.0)}
-            if any(not stage.only or name in stage.only for stage in r.stages):
-                matrices = [p for p in part.parameters() if p.ndim > 1]
-                vectors = [p for p in part.parameters() if p.ndim <= 1]
-                groups.append({"params": matrices, "weight_decay": r.weight_decay, **settings})
-                groups.append({"params": vectors, "weight_decay": 0.0, **settings})
-        optimiser = torch.optim.AdamW(groups, r.learning_rate, betas=r.betas)
+            if not any(not stage.only or name in stage.only for stage in r.stages):
+                continue
+            rate_of_part = r.learning_rate * (r.head_rate if name == "head" else 1.0)
+            kinds: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+            for p in part.parameters():
+                kinds.setdefault((id(p) in inner, p.ndim > 1), []).append(p)
+            groups += [
+                {"params": ps, "lr": rate_of_part, "muon": muon, "weight_decay": r.weight_decay if matrix else 0.0}
+                for (muon, matrix), ps in kinds.items()
+            ]
+        optimiser = Muon(groups, r.learning_rate, betas=r.betas)
 
         def rate(step: int) -> float:
             stage, done = r.at(step)

@@ -45,6 +45,7 @@ class Recipe:
     )
     learning_rate: float = 1.5e-3  # small models bear, and need, more than large ones
     head_rate: float = 2.0  # the action head's learning rate over that; insulated, it may be in a hurry
+    muon: bool = True  # for the matrices inside; False: AdamW for all
     weight_decay: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.98)
     warm_up: int = 60  # steps

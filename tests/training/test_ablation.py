@@ -24,6 +24,7 @@ CHANGED = {
     "one statistic for all steps": {"per_step_statistics": False},
     "velocity prediction": {"model.clean": False},
     "mean square error": {"model.robust": 0.0},
+    "AdamW alone": {"muon": False},
     "no pointing scenes": {"seeing.pointing": 0},
     "no point-only rows": {"acting.point_only": 0, "acting.demonstrations": 36},
     "relative joints": {"model.action_space": "relative_joints"},
