@@ -113,6 +113,50 @@ def dataset_card(options: argparse.Namespace) -> None:
     print(write_card(options.folder))
 
 
+def dataset_edit(options: argparse.Namespace) -> None:
+    """A new dataset from others: merge, split, delete, relabel, export."""
+    from pilab.data.cards import describe, format_info, write_card
+    from pilab.data.lerobot import edit
+
+    kind, out = options.edit, Path(options.out)
+    if kind == "merge":
+        made = edit.merge(options.folders, out)
+    elif kind == "relabel":
+        made = edit.relabel(options.folder, out, options.task, options.episodes)
+    elif kind == "export":
+        print(edit.export_v21(options.folder, out))
+        return
+    else:
+        made = {"split": edit.split, "delete": edit.delete}[kind](options.folder, out, options.episodes)
+    write_card(out)
+    print(format_info(describe(made)))
+
+
+def dataset_repair(options: argparse.Namespace) -> None:
+    """What can still be read of a damaged dataset."""
+    from pilab.data.cards import describe, format_info, write_card
+    from pilab.data.lerobot import LeRobotDataset
+    from pilab.data.lerobot.edit import repair
+
+    lost = repair(options.folder, options.out)
+    write_card(options.out)
+    print(format_info(describe(LeRobotDataset(options.out))))
+    print("\n".join(f"lost: {line}" for line in lost) or "nothing was lost")
+
+
+def numbers(text: str) -> list[int]:
+    """Parse 0,3,5:9 as [0, 3, 5, 6, 7, 8]."""
+    found: list[int] = []
+    for part in text.split(","):
+        start, colon, stop = part.partition(":")
+        if not start.strip().isdigit() or (colon and not stop.strip().isdigit()):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a list of episodes; write 0,3,5:9 (the last not included)"
+            )
+        found += range(int(start), int(stop)) if colon else [int(start)]
+    return found
+
+
 def train(options: argparse.Namespace) -> None:
     """A recipe, on datasets given or collected."""
     from pilab.robots.collection import Recipe as Collection
@@ -316,7 +360,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--workers", type=positive, help="processes; all cores if not given")
     machine(p)
 
-    group = verbs.add_parser("dataset", help="look at a dataset").add_subparsers(required=True, metavar="VERB")
+    group = verbs.add_parser("dataset", help="look at a dataset, or make another one of it").add_subparsers(
+        required=True, metavar="VERB"
+    )
     for name, function, about in (
         ("info", dataset_info, "count what is in a dataset"),
         ("card", dataset_card, "write its card"),
@@ -325,6 +371,31 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("folder", metavar="DIR")
         if function is dataset_info:
             machine(p)
+    for name, about, more in (
+        ("merge", "all episodes of several datasets, as a new one", "runs/a runs/b"),
+        ("split", "some episodes, as a new dataset", "runs/a --episodes 0:40"),
+        ("delete", "all episodes but some, as a new dataset", "runs/a --episodes 3,7"),
+        (
+            "relabel",
+            "another instruction for some episodes, as a new dataset",
+            "runs/a --task 'put the fork in the tray'",
+        ),
+        ("export", "the same in LeRobot's format v2.1, which openpi reads", "runs/a"),
+    ):
+        p = verb(group, name, dataset_edit, about, f"pilab dataset {name} {more} --out runs/new")
+        p.set_defaults(edit=name)
+        p.add_argument(
+            "folders" if name == "merge" else "folder", metavar="DIR", nargs="+" if name == "merge" else None
+        )
+        p.add_argument("--out", required=True, help="folder of the new dataset; the old one stays as it is")
+        if name in ("split", "delete", "relabel"):
+            p.add_argument("--episodes", type=numbers, required=name != "relabel", help="such as 0,3,5:9")
+        if name == "relabel":
+            p.add_argument("--task", required=True, help="the new instruction")
+    about = "what can still be read of a damaged one, as a new dataset"
+    p = verb(group, "repair", dataset_repair, about, "pilab dataset repair runs/a --out runs/new")
+    p.add_argument("folder", metavar="DIR")
+    p.add_argument("--out", required=True, help="folder of the new dataset; the old one stays as it is")
 
     p = verb(verbs, "train", train, "train a VLA", "pilab train laptop --data runs/demos --out runs/vla")
     p.add_argument("recipe", help="laptop, practise (from --start), or MODULE:FUNCTION for one of your own")

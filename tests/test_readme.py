@@ -24,7 +24,8 @@ BOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 def commands() -> list[str]:
     """Every `pilab …` in a code block or between backticks; words in capitals are placeholders."""
-    blocks = "\n".join(re.findall(r"^```(?:bash|powershell|console)?\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    blocks = "\n".join(block for language, block in fenced if language in ("", "bash", "powershell", "console"))
     prose = re.sub(r"^```.*?^```", "", TEXT, flags=re.MULTILINE | re.DOTALL)
     said = [part.strip() for line in blocks.splitlines() for part in re.split(r"&&|;", line.split(" #")[0])]
     said += re.findall(r"`(pilab [^`]+)`", prose)

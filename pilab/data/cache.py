@@ -13,6 +13,7 @@ Design choices
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from pilab.contracts import DatasetError
@@ -36,6 +38,13 @@ VERSION = 1
 def pilab_home() -> Path:
     """`$PILAB_HOME`, by default ~/.cache/pilab: caches and nothing else, to be deleted at will."""
     return Path(os.environ.get("PILAB_HOME") or Path.home() / ".cache" / "pilab").expanduser()
+
+
+def lock(dataset: Path) -> FileLock:
+    """Of a folder that one process at a time may write to, kept among the caches: nothing is left beside the dataset."""
+    folder = pilab_home() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16]}.lock")
 
 
 @dataclass

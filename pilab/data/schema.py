@@ -12,7 +12,7 @@ SUBTASK, SOURCE, INTERVENTION, SUCCESS = "subtask", "source", "is_intervention",
 
 
 def features(body: Embodiment, slots: int) -> dict[str, Feature]:
-    """Per-frame columns of a recording with `body`; `slots` objects and places have points.
+    """Per-frame columns of a recording with `body`; `slots` objects and places have points (0: nobody knows where they are).
 
     `action` is the clean label, `executed` the command that was sent; `points.<camera>` (slots × (u, v, visible), flat) is
     where every object and place is in the picture, in the order of the episode's Scene, so that demonstrations can be
@@ -25,7 +25,8 @@ def features(body: Embodiment, slots: int) -> dict[str, Feature]:
     for camera in body.cameras:
         columns[image_key(camera.name)] = Feature.image(camera.height, camera.width)
     where = [f"{i}.{axis}" for i in range(slots) for axis in ("u", "v", "visible")]
-    columns |= {points_key(c.name): Feature("float32", (3 * slots,), where) for c in body.cameras}
+    if slots:
+        columns |= {points_key(c.name): Feature("float32", (3 * slots,), where) for c in body.cameras}
     columns |= {SUBTASK: Feature("string", (1,), None), SOURCE: Feature("string", (1,), None)}
     columns |= {INTERVENTION: Feature("bool", (1,), None), SUCCESS: Feature("bool", (1,), None)}
     return columns

@@ -9,7 +9,6 @@ cache is filled from the raw frames on the way.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import multiprocessing
 import os
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from tqdm.auto import tqdm
 
 from pilab.contracts import (
@@ -39,7 +38,7 @@ from pilab.contracts import (
     image_key,
     points_key,
 )
-from pilab.data.cache import FrameCache, pilab_home
+from pilab.data.cache import FrameCache, lock
 from pilab.data.cards import write_card
 from pilab.data.lerobot import DatasetWriter, LeRobotDataset, colour_error, stage_episode
 from pilab.data.lerobot.writer import STAGING
@@ -163,13 +162,6 @@ def collect(
         raise DatasetError(
             f"another process is collecting into {out}; wait for it, stop it, or use another folder"
         ) from error
-
-
-def lock(out: Path) -> FileLock:
-    """Of a folder, kept among the caches: nothing is left beside the dataset."""
-    folder = pilab_home() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]}.lock")
 
 
 def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, progress: bool) -> Path:

@@ -26,10 +26,10 @@ from pilab.contracts import (
     image_key,
     points_key,
 )
-from pilab.data.cache import FrameCache
+from pilab.data.cache import FrameCache, lock
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
-from pilab.robots.collection import Recipe, collect, lock
+from pilab.robots.collection import Recipe, collect
 from pilab.world import objects, places
 from pilab.world.environment import SLOTS, World
 from pilab.world.monitor import Monitor

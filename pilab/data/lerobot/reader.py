@@ -171,6 +171,16 @@ class LeRobotDataset:
         images = self._decoder.frames(video, packets[np.asarray(at)], "gray12le" if feature.is_depth else "rgb24")
         return images.reshape(len(images), *feature.shape) if feature.is_depth else images
 
+    def video_of(self, camera: str, e: int) -> Path | None:
+        """The file of episode e's video, where it holds nothing else and begins with it; None elsewhere."""
+        row, place = self.episodes[e], [f"videos/{camera}/{name}_index" for name in ("chunk", "file")]
+        alone = sum(all(other[name] == row[name] for name in place) for other in self.episodes) == 1
+        return self._video_path(camera, row) if alone and row[f"videos/{camera}/from_timestamp"] == 0 else None
+
+    def stats_of(self, e: int) -> statistics.Stats:
+        """Of one episode, as its writer stored them; those that it stored."""
+        return stats_of_episodes(load_episodes(self.root, self.info).slice(e, 1))
+
     def __reduce__(self) -> tuple[type[LeRobotDataset], tuple[Path]]:
         return (type(self), (self.root,))
 
@@ -201,11 +211,11 @@ class LeRobotDataset:
         parts: dict[str, list[np.ndarray]] = {key: [_empty(feature)] for key, feature in features.items()}
         first, paths = [0], self._data_files()
         for path in paths:
-            table = _read(path, list(features))
+            table = read_table(path, list(features))
             if missing := sorted(set(features) - set(table.column_names)):
                 raise DatasetError(f"{path} lacks the columns {', '.join(missing)}, which info.json names")
             for key, feature in features.items():
-                parts[key].append(_to_numpy(table.column(key), feature, f"column {key!r} of {path}"))
+                parts[key].append(to_numpy(table.column(key), feature, f"column {key!r} of {path}"))
             first.append(first[-1] + len(table))
         self._files = (first[:-1], paths)
         columns = {key: np.concatenate(part)[: len(self)] for key, part in parts.items()}
@@ -275,7 +285,7 @@ def load_tasks(root: Path, info: DatasetInfo) -> list[str]:
     """The instructions, at the position of their task_index."""
     if info.total_tasks == 0:
         return []
-    table = _read(root / TASKS)
+    table = read_table(root / TASKS)
     words = [name for name in table.column_names if name != "task_index"]
     if "task_index" not in table.column_names or len(words) != 1:
         raise DatasetError(f"{root / TASKS} has columns {table.column_names}; expected task_index and task")
@@ -291,7 +301,7 @@ def load_episodes(root: Path, info: DatasetInfo) -> pa.Table:
     for path in sorted((root / "meta/episodes").glob("*/*.parquet")):
         if sum(map(len, tables)) >= info.total_episodes:
             break  # what a killed writer left behind
-        tables.append(_read(path))
+        tables.append(read_table(path))
     count = sum(map(len, tables))
     if count < info.total_episodes:
         raise DatasetError(
@@ -335,7 +345,7 @@ def _no_episodes() -> pa.Table:
     return pa.table({name: pa.array([], pa.int64()) for name in names})
 
 
-def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
             return file.read(columns)
@@ -363,7 +373,7 @@ def _empty(feature: Feature) -> np.ndarray:
     return np.empty((0, *shape), feature.dtype if feature.dtype in NUMBERS else object)
 
 
-def _to_numpy(column: pa.ChunkedArray, feature: Feature, name: str) -> np.ndarray:
+def to_numpy(column: pa.ChunkedArray, feature: Feature, name: str) -> np.ndarray:
     """A parquet column → (T,) or (T, *shape) array; texts as objects that share their strings."""
     array = column.combine_chunks()
     array = array.storage if isinstance(array, pa.ExtensionArray) else array

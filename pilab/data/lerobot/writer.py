@@ -28,6 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -69,30 +70,42 @@ def stage_episode(
     features: Mapping[str, Feature],
     fps: int,
     codec: VideoCodec = VideoCodec(),  # noqa: B008 (frozen)
+    ready: Mapping[str, tuple[Path, Mapping[str, Any]]] = MappingProxyType({}),
 ) -> Path:
     """Encode one episode into a new folder, for `DatasetWriter.commit`. Any process may do this; nothing is shared.
 
     arrays: for each feature (the five default ones excepted) an array with leading T: numbers (T, *shape), images
-    (T, H, W, 3) uint8, texts a list of T strings. Raises `DatasetError` naming the feature that does not fit, and on a
-    full disk.
+    (T, H, W, 3) uint8, texts a list of T strings. ready: instead of an array, a video of this episode alone and its
+    statistics. Raises `DatasetError` naming the feature that does not fit, and on a full disk.
     """
     features = {key: feature for key, feature in features.items() if key not in DEFAULT_FEATURES}
-    checked, length = _check(arrays, features)
+    checked, length = _check(arrays, {key: feature for key, feature in features.items() if key not in ready})
     checked["timestamp"] = (np.arange(length) / fps).astype(np.float32)
     checked["frame_index"] = np.arange(length)
     features |= {key: DEFAULT_FEATURES[key] for key in ("timestamp", "frame_index")}
     folder = Path(folder)
-    with _explained(folder):
+    with explained(folder):
         folder.mkdir(parents=True)
         for key, feature in features.items():
-            if feature.dtype == "video":
+            if key in ready:
+                link(ready[key][0], folder / f"{key}.mp4")
+            elif feature.dtype == "video":
                 (folder / f"{key}.mp4").write_bytes(encode(checked[key], fps, codec))
         columns = {key: _to_arrow(checked[key], f) for key, f in features.items() if f.dtype != "video"}
         pq.write_table(pa.table(columns), folder / "data.parquet")
         about = {"length": length, "fps": fps, "features": {key: f.to_json() for key, f in features.items()}}
-        about["stats"] = statistics.to_json(statistics.episode_stats(checked, features))
+        stats = statistics.episode_stats(checked, features) | {key: entry for key, (_, entry) in ready.items()}
+        about["stats"] = statistics.to_json(stats)
         (folder / "staged.json").write_text(json.dumps(about), encoding="utf-8")
     return folder
+
+
+def link(source: Path, path: Path) -> None:
+    """The same bytes under another name: a hard link where the disk can, else a copy."""
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 @dataclass(eq=False)
@@ -136,12 +149,12 @@ class DatasetWriter:
             raise DatasetError(f"feature {key!r}: language columns can be read, not written; use dtype 'string'")
         for name, kind in (episode_columns or {}).items():
             _check_column(name, kind)
-        with _explained(root):
+        with explained(root):
             if root.is_dir() and any(root.iterdir()):
                 raise DatasetError(f"{root} is not empty; choose another folder, or go on with DatasetWriter.resume")
             (root / "meta").mkdir(parents=True, exist_ok=True)
         writer = cls(root, info, codec, str(uuid.uuid4()), dict(meta or {}), dict(episode_columns or {}))
-        with _explained(root):
+        with explained(root):
             _replace(root / PILAB, writer._pilab())
             _replace(root / INFO, info.to_json())
         return writer
@@ -157,11 +170,11 @@ class DatasetWriter:
         table = reader.load_episodes(root, info)
         video = info.keys("video")
         codec = VideoCodec.from_info(info.features[video[0]].info) if video else VideoCodec()
-        columns = pilab.get("episode_columns") or _extra_columns(table)
+        columns = pilab.get("episode_columns") or extra_columns(table)
         writer = cls(root, info, codec, pilab.get("id") or str(uuid.uuid4()), pilab.get("meta", {}), columns)
         writer.tasks = reader.load_tasks(root, info)
         writer.stats = reader.stats_of_episodes(table)
-        with _explained(root):
+        with explained(root):
             shutil.rmtree(root / STAGING, ignore_errors=True)
             for kind in writer._next_files():
                 columns = (
@@ -183,6 +196,24 @@ class DatasetWriter:
                 _replace(root / PILAB, writer._pilab())
         return writer
 
+    def without_last(self) -> DatasetWriter:
+        """Take the last episode back; returns the writer to go on with. Raises `DatasetError` where there is none."""
+        if not self.info.total_episodes:
+            raise DatasetError(f"{self.root} has no episode to take back")
+        length = reader.load_episodes(self.root, self.info).column("length")[-1].as_py()
+        totals = {"total_episodes": self.info.total_episodes - 1, "total_frames": self.info.total_frames - length}
+        with explained(self.root):
+            _replace(self.root / INFO, dataclasses.replace(self.info, **totals).to_json())
+            writer = DatasetWriter.resume(self.root)  # which removes the files that are no longer counted
+            with _Batch() as batch:
+                if writer._rows is not None:
+                    path = self.root / EPISODES_PATH.format(
+                        chunk_index=writer._last["meta/episodes"][0], file_index=writer._last["meta/episodes"][1]
+                    )
+                    batch.parquet(path, writer._rows, use_dictionary=False, store_schema=False)
+                batch.text(self.root / STATS, json.dumps(statistics.to_json(writer.stats)))
+        return writer
+
     def update_meta(self, **values: Any) -> None:
         """Add to the free `meta` of the dataset, at once: what was measured, such as `colour_error`. JSON values."""
         meta = self.meta | values
@@ -191,7 +222,7 @@ class DatasetWriter:
         except (TypeError, ValueError) as error:
             raise DatasetError(f"meta {sorted(values)} is not JSON ({error})") from error
         self.meta = meta
-        with _explained(self.root):
+        with explained(self.root):
             _replace(self.root / PILAB, self._pilab())
 
     def staging_folder(self) -> Path:
@@ -246,7 +277,7 @@ class DatasetWriter:
         row |= {f"stats/{key}/{name}": v.tolist() for key, entry in stats.items() for name, v in entry.items()}
         cells = self._episode_cells(episode or {})
         added = pa.table({name: pa.array([value]) for name, value in row.items()} | cells)
-        with _explained(self.root), _Batch() as batch:
+        with explained(self.root), _Batch() as batch:
             rows = pa.concat_tables([self._rows, added], promote_options="permissive") if self._fits() else added
             rows = rows.combine_chunks()
             staged_data = pq.read_table(staged / "data.parquet")
@@ -343,13 +374,10 @@ class _Batch:
         pq.write_table(table, self._temporary(path), write_statistics=indices, **options)
 
     def copy(self, source: Path, path: Path) -> None:
-        """A copy, so that a batch that fails leaves the source whole; a hard link where the disk can."""
+        """A copy, so that a batch that fails leaves the source whole."""
         temporary = self._temporary(path)
         temporary.unlink(missing_ok=True)
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
+        link(source, temporary)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
@@ -373,7 +401,7 @@ def _replace(path: Path, content: str) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn an error of the operating system, or of parquet, into one sentence that says what to do."""
     try:
         yield
@@ -473,7 +501,7 @@ def _cell(name: str, value: Any, kind: str) -> pa.Array:
         raise DatasetError(f"episode column {name!r} holds {kind} values; got {value!r}") from error
 
 
-def _extra_columns(table: pa.Table) -> dict[str, str]:
+def extra_columns(table: pa.Table) -> dict[str, str]:
     """The extra columns of a dataset that has no pilab.json."""
     known = ("episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index")
     kinds = {kind: name for name, kind in _ARROW.items()} | {pa.large_string(): "string"}
