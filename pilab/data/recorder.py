@@ -16,6 +16,7 @@ Design choices
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -40,6 +41,7 @@ from pilab.data.lerobot.writer import DatasetWriter, explained, stage_episode
 from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
 
 SPOOL = ".recording"
+GONE = ".gone"  # behind the name of a folder that is being made or removed: nothing in it counts
 COLUMNS = {"operator": "string", "success": "bool", "gaps": "int64", "scene": "string", "recording": "string"}
 MOST_WAITING = 600  # frames in memory: a disk that is so far behind does not catch up
 
@@ -109,7 +111,7 @@ class Recorder:
         left = sorted((self.root / SPOOL).glob("*"), key=lambda f: f.stat().st_mtime)
         filed = {row["recording"] for row in LeRobotDataset(self.root).episodes} if left else ()
         for folder in left:
-            if folder.name in filed:  # killed between the commit and the clearing away
+            if folder.name in filed or folder.name.endswith(GONE):  # killed at the start or while clearing away
                 shutil.rmtree(folder)
             else:
                 self._find(folder)
@@ -367,8 +369,13 @@ class Spool:
         """A new one. Raises `DatasetError` on a full disk, or without permission."""
         spool = cls(folder, columns)
         with explained(folder):
-            folder.mkdir(parents=True)
-            (folder / "layout.json").write_text(json.dumps(spool._layout()), encoding="utf-8")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            unready = folder.with_name(folder.name + GONE)  # a kill in between leaves a name that says so
+            unready.mkdir()
+            (unready / "layout.json").write_text(json.dumps(spool._layout()), encoding="utf-8")
+            for name in ("frames.bin", "texts.jsonl"):
+                (unready / name).touch()
+            os.rename(unready, folder)
             spool._frames, spool._lines = open(folder / "frames.bin", "ab"), open(folder / "texts.jsonl", "ab")  # noqa: SIM115
         return spool
 
@@ -444,4 +451,7 @@ class Spool:
 
     def remove(self) -> None:
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        gone = self.folder.with_name(self.folder.name + GONE)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.folder, gone)
+        shutil.rmtree(gone, ignore_errors=True)
