@@ -102,6 +102,8 @@ class Recorder:
         self._error = ""
         self._mutex = threading.Lock()  # of the fields above
         self._unfinished: dict[str, Spool] = {}
+        self._kept: list[Spool] = []  # by this Recorder, in order: what `undo` takes back
+        self._filed: list[str] = []  # the filer's own: names of what it committed, in order
         self._frames: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads = [
@@ -144,12 +146,13 @@ class Recorder:
         """What an earlier process left: to file, or for a person to decide."""
         try:
             spool = Spool.open(folder, self._features)
-        except DatasetError as error:
+            rows = len(spool)
+        except (DatasetError, OSError, ValueError) as error:
             self._error = str(error)
             return
         if spool.kept is not None:
             self._file(spool)
-        elif len(spool):
+        elif rows:
             self._unfinished[folder.name] = spool
         else:
             spool.remove()
@@ -157,12 +160,16 @@ class Recorder:
     # ----------------------------------------------------------------------------------------------------- any thread
     def start(self) -> None:
         """Begin an episode. Raises `DatasetError` while another is being recorded, and where nothing can be written."""
+        spool = Spool.create(
+            self.root / SPOOL / uuid.uuid4().hex, self._features
+        )  # before the lock that `see` waits for
         with self._mutex:
-            if self._spool is not None:
-                raise DatasetError("an episode is being recorded already; keep or discard it first")
-            self._error = ""
-            self._spool = Spool.create(self.root / SPOOL / uuid.uuid4().hex, self._features)
-            self._first, self._last_tick, self._steps, self._gaps = None, None, 0, 0
+            if free := self._spool is None:
+                self._spool, self._error = spool, ""
+                self._first, self._last_tick, self._steps, self._gaps = None, None, 0, 0
+        if not free:
+            spool.remove()
+            raise DatasetError("an episode is being recorded already; keep or discard it first")
 
     def see(self, frame: Frame) -> None:
         """Record a frame, if an episode is under way: a subscriber of a control loop."""
@@ -198,6 +205,7 @@ class Recorder:
                 raise DatasetError("nothing was recorded; `start`, and move the robot" if spool is None else
                                    "no whole row was recorded yet; go on for a moment, or discard")  # fmt: skip
             self._spool, self._filing = None, self._filing + 1
+            self._kept.append(spool)
             values = {"operator": self.operator, "success": success, "gaps": self._gaps, "scene": scene}
         self._frames.put(lambda: self._end(spool, task, values))
 
@@ -210,15 +218,18 @@ class Recorder:
         self._frames.put(spool.remove)
 
     def undo(self) -> None:
-        """Take back the episode that was kept last, filed already or not."""
-        self._frames.put(lambda: self._jobs.put(self._take_back))
+        """Take back the episode that this Recorder kept last, filed already or not; and so on backwards."""
+        with self._mutex:
+            spool = self._kept.pop() if self._kept else None
+        self._frames.put(lambda: self._jobs.put(lambda: self._take_back(spool)))
 
     def recover(self, name: str, task: str, *, success: bool = False) -> None:
         """Keep one of `unfinished` after all."""
         spool = self._one_unfinished(name)
         with self._mutex:
             self._filing += 1
-        values = {"operator": self.operator, "success": success, "gaps": 0, "scene": ""}
+            self._kept.append(spool)
+        values = {"operator": self.operator, "success": success, "gaps": None, "scene": ""}  # nobody counted gaps
         self._frames.put(lambda: self._end(spool, task, values))
 
     def forget(self, name: str) -> None:
@@ -294,7 +305,7 @@ class Recorder:
         try:
             spool.keep(task, values)
         except DatasetError:
-            self._filed()
+            self._filing_ended()
             with self._mutex:
                 self._unfinished[spool.folder.name] = spool
             raise
@@ -314,18 +325,28 @@ class Recorder:
             try:
                 stage_episode(folder, arrays, self._writer.info.features, self._writer.info.fps, self._writer.codec)
                 self._writer.commit(folder, kept["task"], {**kept["values"], "recording": spool.folder.name})
+                self._filed.append(spool.folder.name)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             spool.remove()
         finally:
-            self._filed()
+            self._filing_ended()
 
-    def _filed(self) -> None:
+    def _filing_ended(self) -> None:
         with self._mutex:
             self._filing -= 1
 
-    def _take_back(self) -> None:
-        self._writer = self._writer.without_last()
+    def _take_back(self, spool: Spool | None) -> None:
+        """In the filer. An episode that could not be filed is not in the dataset: no other one goes in its place."""
+        if spool is None:
+            raise DatasetError("no episode to take back: nothing else was kept since the recorder was opened")
+        if self._filed[-1:] == [spool.folder.name]:
+            self._writer = self._writer.without_last()
+            self._filed.pop()
+        else:
+            spool.remove()
+            with self._mutex:
+                self._unfinished.pop(spool.folder.name, None)
 
     def _fail(self, spool: Spool, why: str) -> None:
         """The episode cannot go on: what there is of it stays on disk."""

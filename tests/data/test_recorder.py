@@ -127,6 +127,24 @@ def test_a_recording_goes_on_and_an_unfinished_one_waits_for_a_person(tmp_path):
     assert data.lengths.tolist() == [4, 6] and data.episodes[1]["tasks"] == ["rescued"]
 
 
+def test_undo_of_what_could_not_be_filed_leaves_the_others(tmp_path):
+    with Recorder(tmp_path / "d", BODY) as recorder:
+        record(recorder, range(4), "wave")
+        assert recorder.flush().episodes == 1
+        (tmp_path / "d" / ".staging").rmdir()
+        (tmp_path / "d" / ".staging").write_text("in the way")
+        record(recorder, range(5), "nod")
+        status = recorder.flush()
+        assert (status.episodes, status.filing) == (1, 0) and "cannot write" in status.error
+        recorder.undo()
+        assert recorder.flush().episodes == 1
+        (tmp_path / "d" / ".staging").unlink()
+        record(recorder, range(6), "bow")
+    with Recorder(tmp_path / "d", BODY) as recorder:
+        assert recorder.flush().episodes == 2
+    assert [row["tasks"] for row in LeRobotDataset(tmp_path / "d").episodes] == [["wave"], ["bow"]]
+
+
 def test_mistakes_are_refused_with_a_reason(tmp_path):
     with Recorder(tmp_path / "d", BODY) as recorder:
         with pytest.raises(DatasetError, match="nothing was recorded"):
