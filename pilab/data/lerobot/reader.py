@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,7 @@ class LeRobotDataset:
         self._decoder = Decoder()
         self._row_groups = lru_cache(maxsize=None)(_row_groups)
         self._images = lru_cache(maxsize=64)(_images)
-        videos = {self._video_path(key, row) for key in self.info.keys("video") for row in self.episodes}
-        if missing := sorted(str(path) for path in videos if not path.is_file()):
+        if missing := sorted(str(path) for path in self._video_files if not path.is_file()):
             raise DatasetError(f"{len(missing)} video files are missing, such as {missing[0]}; copy the dataset again")
 
     # ------------------------------------------------------------------------------------------------------ description
@@ -173,13 +173,24 @@ class LeRobotDataset:
 
     def video_of(self, camera: str, e: int) -> Path | None:
         """The file of episode e's video, where it holds nothing else and begins with it; None elsewhere."""
-        row, place = self.episodes[e], [f"videos/{camera}/{name}_index" for name in ("chunk", "file")]
-        alone = sum(all(other[name] == row[name] for name in place) for other in self.episodes) == 1
-        return self._video_path(camera, row) if alone and row[f"videos/{camera}/from_timestamp"] == 0 else None
+        row = self.episodes[e]
+        path = self._video_path(camera, row)
+        alone = self._video_files[path] == 1 and row.get(f"videos/{camera}/from_timestamp") == 0
+        return path if alone else None
 
     def stats_of(self, e: int) -> statistics.Stats:
         """Of one episode, as its writer stored them; those that it stored."""
-        return stats_of_episodes(load_episodes(self.root, self.info).slice(e, 1))
+        return stats_of_episodes(self._table.slice(e, 1))
+
+    @cached_property
+    def _video_files(self) -> Counter[Path]:
+        """How many episodes each video file holds."""
+        return Counter(self._video_path(key, row) for key in self.info.keys("video") for row in self.episodes)
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        """The episode table with all its columns, which few need."""
+        return load_episodes(self.root, self.info)
 
     def __reduce__(self) -> tuple[type[LeRobotDataset], tuple[Path]]:
         return (type(self), (self.root,))
@@ -346,6 +357,7 @@ def _no_episodes() -> pa.Table:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A parquet file, or some columns of it. Raises `DatasetError` where it is missing or damaged."""
     try:
         with pq.ParquetFile(path) as file:
             return file.read(columns)
