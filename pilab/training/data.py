@@ -9,6 +9,7 @@ Design choices
 * Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask of some moment
   from a second ago to a blink ahead: a robot that thinks once a second acts on thoughts that old, and now and then thinks
   "leave it there" a blink too early, which must not make it drop what it holds.
+* A chunk counts up to the next disturbance (`executed` is not `action`): what follows answers what nobody could foresee.
 * Any LeRobot dataset of the body will do. Without points there is no grounding, without subtasks no thought; `labels`
   says what there is, and the recipe insulates the trunk only where something else trains it.
 """

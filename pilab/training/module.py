@@ -58,6 +58,7 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, object]:
         r = self.recipe
         inner = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Linear)} if r.muon else set()
+        # The last layer begins at zero and says how large actions are: steps of equal size in all directions are not for it.
         inner -= {id(module.write_chunk.weight) for module in self.model.modules() if isinstance(module, Expert)}
         groups = []
         for name, part in self.model.named_children():  # the head learns faster than what it listens to

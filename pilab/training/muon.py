@@ -21,8 +21,7 @@ ITERATIONS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Groups with `muon: True` are orthogonalised (any weight of two axes or more, flattened to a matrix); others are
-    AdamW's.
+    """Groups with `muon: True` hold matrices and are orthogonalised; others are AdamW's.
 
     lr, weight_decay (decoupled) and betas as in AdamW; momentum: of the matrices.
     """
@@ -62,8 +61,7 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(weight)
         state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
         ahead = weight.grad.lerp(state["momentum"], group["momentum"])  # Nesterov's
-        flat = ahead.reshape(len(ahead), -1)
-        return orthogonal(flat).mul_(0.2 * max(flat.shape) ** 0.5).reshape(weight.shape)
+        return orthogonal(ahead).mul_(0.2 * max(weight.shape) ** 0.5)
 
     def _adam(self, weight: Tensor, group: dict) -> Tensor:
         state, (first, second) = self.state[weight], group["betas"]

@@ -358,3 +358,15 @@ def test_one_wrong_dataset_among_good_ones_is_refused(samples, tmp_path):
 def test_places_are_never_taken_for_objects():
     """The test of pointing labels tells parts by their names."""
     assert not {n for look in objects.LOOKS for n in _called(look)} & {*places.PLACES, *places.FIXTURES}
+
+
+def test_batches_do_not_depend_on_the_processes_that_make_them(mixture):
+    """As a GPU is fed: the same steps in the same order, from wherever a resumed run goes on."""
+    own = copy.copy(mixture)
+    own.start = 3
+    made = torch.utils.data.DataLoader(own, batch_size=None, num_workers=2)
+    for number, batches in zip(range(3, 8), made, strict=False):
+        for one, other in zip(batches, own.step(number), strict=True):
+            assert torch.equal(one.text, other.text)
+            assert (one.actions is None) == (other.actions is None)
+            assert one.actions is None or torch.equal(one.actions, other.actions)
