@@ -10,8 +10,9 @@ Design choices
   from a second ago to a blink ahead: a robot that thinks once a second acts on thoughts that old, and now and then thinks
   "leave it there" a blink too early, which must not make it drop what it holds.
 * A chunk counts up to the next disturbance (`executed` is not `action`): what follows answers what nobody could foresee.
-* Any LeRobot dataset of the body will do. Without points there is no grounding, without subtasks no thought; `labels`
-  says what there is, and the recipe insulates the trunk only where something else trains it.
+* Any LeRobot dataset of the body will do, beside others that are labelled or alone. Frames without points teach no
+  grounding, frames without a subtask no thought; `labels` says what there is at all, and the recipe insulates the trunk
+  only where something else trains it.
 """
 
 from __future__ import annotations
@@ -84,12 +85,6 @@ class Demonstrations:
         for cache in self.caches:
             cache.warm()
         self.offsets = np.cumsum([0, *(len(d) for d in datasets)])
-        self.labels = {
-            "points": all(points_key(c) in d.features for d in datasets for c, _, _ in config.cameras),
-            "subtasks": all(SUBTASK in d.features for d in datasets),
-            "scenes": all("scene" in row for d in datasets for row in d.episodes),
-        }
-        self.labels = {name: labels and there for name, there in self.labels.items()}
         self.origin = [
             {"name": d.root.name, "id": d.id, "episodes": len(d.episodes), "frames": len(d), **d.pilab.get("meta", {})}
             for d in datasets
@@ -103,17 +98,23 @@ class Demonstrations:
         self.last = np.repeat(stops - 1, lengths)  # the last frame of each frame's episode
         self.clean = _until_disturbed(self.action, datasets, self.last)
         self.said = [text for d in datasets for text in (d.tasks[int(t)] for t in d.columns["task_index"][stops_of(d)])]
-        self.subtask = np.concatenate([d.columns[SUBTASK] for d in datasets]) if self.labels["subtasks"] else None
-        self.scenes = (
-            [Scene.from_json(row["scene"]) for d in datasets for row in d.episodes] if self.labels["scenes"] else []
-        )
+        self.subtask = np.concatenate([_subtasks(d) if labels else np.full(len(d), "") for d in datasets])  # "": none
+        told = [row.get("scene") if labels else None for d in datasets for row in d.episodes]
+        self.scenes = [_scene_of(text, said) for text, said in zip(told, self.said, strict=True)]
+        known = np.array([scene is not None for scene in self.scenes])[self.episode]
+        full = [all(points_key(c) in d.features for c, _, _ in config.cameras) for d in datasets]
+        self.pointed = known & np.repeat(full, [len(d) for d in datasets])  # (N,) bool: where things are is known
+        self.labels = {
+            "points": bool(self.pointed.any()), "subtasks": bool((self.subtask != "").any()), "scenes": bool(known.any()),
+        }  # fmt: skip
         # Episodes of a person's own may hold what is kept for testing: the card says how many.
-        self.reserved = sum(map(_is_reserved, self.scenes))
+        self.reserved = sum(_is_reserved(scene) for scene in self.scenes if scene)
         held = np.zeros(len(lengths), bool)  # drawn once and for all, so that runs with different seeds can be compared
         if len(lengths) > 1:
             held[np.random.default_rng(0).permutation(len(lengths))[: max(1, len(lengths) // held_out)]] = True
         frames = np.arange(len(self.state))
         self.training, self.validation = frames[~held[self.episode]], frames[held[self.episode]]
+        self.tellable = self.training[self.pointed[self.training]]  # what needs no pictures
 
     def _check(self, dataset: LeRobotDataset) -> None:
         wanted = {STATE: (self.body.size,), ACTION: (self.body.size,)}
@@ -181,30 +182,35 @@ class Demonstrations:
 
     def points(self, frames: np.ndarray, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Labels (B, C, R, 3) of what each text names, and whether they count (B, C, R)."""
-        columns = np.stack([self.take(points_key(n), frames) for n, _, _ in self.config.cameras], 1)
-        columns = columns.reshape(*columns.shape[:2], -1, 3)  # (B, C, slots, 3)
-        out = np.zeros((*columns.shape[:2], len(ROLES), 3), np.float32)
-        for row, (frame, text) in enumerate(zip(frames, texts, strict=True)):
-            scene = self.scenes[self.episode[frame]]
-            names = [p.name for p in scene.parts]
-            for role, (part, said) in enumerate(
-                zip((scene.goal.object, scene.goal.place), named(text, scene), strict=True)
-            ):
-                if said:
-                    out[row, :, role] = columns[row, :, names.index(part)]
-        return out, np.ones(out.shape[:3], np.float32)
+        cameras = [n for n, _, _ in self.config.cameras]
+        out = np.zeros((len(frames), len(cameras), len(ROLES), 3), np.float32)
+        known = self.pointed[frames]
+        which = np.searchsorted(self.offsets, frames, side="right") - 1
+        for i, cache in enumerate(self.caches):
+            rows = np.flatnonzero(known & (which == i))
+            if not len(rows):
+                continue
+            columns = np.stack([cache[points_key(n)][frames[rows] - self.offsets[i]] for n in cameras], 1)
+            for row, slots in zip(rows, columns.reshape(len(rows), len(cameras), -1, 3), strict=True):
+                scene = self.scenes[self.episode[frames[row]]]
+                names, goal = [p.name for p in scene.parts], (scene.goal.object, scene.goal.place)
+                for role, (part, said) in enumerate(zip(goal, named(texts[row], scene), strict=True)):
+                    if said:
+                        out[row, :, role] = slots[:, names.index(part)]
+        return out, np.broadcast_to(known[:, None, None], out.shape[:3]).astype(np.float32)
 
     # ------------------------------------------------------------------------------------------------------------- words
     def texts(self, frames: np.ndarray, rng: np.random.Generator, stale: int) -> tuple[list[str], np.ndarray]:
         """ℓ for each frame, and where it is the instruction (B,) bool; elsewhere it is the subtask of less than `stale`
         control steps ago, or of at most `EARLY` ahead.
         """
-        whole = (rng.random(len(frames)) < 0.5) | (self.subtask is None)
+        whole = rng.random(len(frames)) < 0.5
         thought = np.clip(frames - rng.integers(-EARLY, stale, len(frames)), self.first[frames], self.last[frames])
+        whole |= self.subtask[thought] == ""
         texts = []
         for frame, then, instruction in zip(frames, thought, whole, strict=True):
             episode = self.episode[frame]
-            scene = self.scenes[episode] if self.scenes else None
+            scene = self.scenes[episode]
             if not instruction:
                 text = str(self.subtask[then])
                 texts.append(rephrase(text, scene, rng) if scene else text)
@@ -232,6 +238,17 @@ def _until_disturbed(action: np.ndarray, datasets: Sequence[LeRobotDataset], las
     disturbed = np.abs(executed - action).max(1) > SAME
     following = np.where(disturbed, np.arange(len(action)), len(action))
     return np.minimum(np.minimum.accumulate(following[::-1])[::-1], last)
+
+
+def _subtasks(dataset: LeRobotDataset) -> np.ndarray:
+    """The subtask of each frame; "" where nobody said one."""
+    return dataset.columns[SUBTASK].astype(str) if SUBTASK in dataset.features else np.full(len(dataset), "")
+
+
+def _scene_of(text: str | None, said: str) -> Scene | None:
+    """An episode's scene, unless none is known or the words were not its own: what was shown was then something else."""
+    scene = Scene.from_json(text) if text else None
+    return scene if scene is not None and scene.instruction == said else None
 
 
 def _is_reserved(scene: Scene) -> bool:
@@ -269,13 +286,13 @@ class Mixture(torch.utils.data.IterableDataset):
     def step(self, number: int) -> list[Batch]:
         rng = np.random.default_rng([self.seed, number])
         d, rows = self.demonstrations, self.rows(number) if callable(self.rows) else self.rows
-        told = rows.point_only if d.labels["points"] and d.labels["scenes"] else 0
+        told = rows.point_only if len(d.tellable) else 0
         shown = rows.demonstrations + (rows.point_only - told) // PICTURE  # who cannot be told has to look
         batches = [self.demonstrated(rng.choice(d.training, shown), rng)]
         if rows.pointing and self.scenes is not None:
             batches.append(self.pointed(rows.pointing, rng))
         if told:
-            batches.append(self.told(rng.choice(d.training, told), rng))
+            batches.append(self.told(rng.choice(d.tellable, told), rng))
         return batches
 
     def held_out(self, rows: int = 256) -> list[Batch]:
@@ -293,13 +310,14 @@ class Mixture(torch.utils.data.IterableDataset):
         texts, whole = d.texts(frames, rng, self.stale)
         batch = self._robot(frames, texts)
         batch.images = {n: torch.from_numpy(d.take(image_key(n), frames)) for n, _, _ in self.config.cameras}
-        if d.labels["points"] and d.labels["scenes"]:
+        if d.labels["points"]:
             batch.points, batch.labelled = map(torch.from_numpy, d.points(frames, texts))
         if d.labels["subtasks"]:
+            asked = whole & (d.subtask[frames] != "")
             batch.answer, batch.answer_mask = self._answers(
-                [str(d.subtask[f]) if w else "" for f, w in zip(frames, whole, strict=True)]
+                [str(d.subtask[f]) if a else "" for f, a in zip(frames, asked, strict=True)]
             )
-            batch.answer_mask &= torch.from_numpy(whole)[:, None]
+            batch.answer_mask &= torch.from_numpy(asked)[:, None]
         return batch
 
     def pointed(self, rows: int, rng: np.random.Generator) -> Batch:

@@ -84,7 +84,7 @@ def train(
         "seed": seed, "insulated": insulate, **({"start": {"hash": before.hash, **before.origin}} if before else {}),
         "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
     }  # fmt: skip
-    words = vocabulary(demonstrations.scenes, demonstrations.said, scenes.parts if scenes else ())
+    words = vocabulary([s for s in demonstrations.scenes if s], demonstrations.said, scenes.parts if scenes else ())
     words |= before.words if before else frozenset()
 
     def checkpoint() -> Checkpoint:

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,7 +85,8 @@ def test_an_arm_builds_a_model_and_learns_from_a_step(arm, demonstrations, pictu
     d.config = VLAConfig.nano(duo.BODY, **{**small, **recipe.model})
     vars(d).pop("encoded", None)  # of another action space
     if not recipe.labels:
-        d.labels, d.subtask, d.scenes = dict.fromkeys(d.labels, False), None, []
+        d.labels, d.scenes = dict.fromkeys(d.labels, False), [None] * len(d.scenes)
+        d.subtask, d.pointed, d.tellable = np.full(len(d.subtask), ""), np.zeros_like(d.pointed), d.tellable[:0]
     rows = Rows(
         *(min(2, max(numbers)) for numbers in zip(*(dataclasses.astuple(s.rows) for s in recipe.stages), strict=True))
     )

@@ -319,10 +319,37 @@ def test_two_datasets_are_one(samples, own, config, demonstrations):
         np.testing.assert_array_equal(pictures[3], mine[0][image_key(camera)])
         np.testing.assert_array_equal(pictures[1:3], demonstrations.take(image_key(camera), np.array([0, size - 1])))
     np.testing.assert_array_equal(both.state[at[0]], mine[7][STATE])
-    assert both.labels == {"points": False, "subtasks": False, "scenes": False}
+    assert both.labels == {"points": True, "subtasks": True, "scenes": True}
     assert (both.first[size], both.last[size]) == (size, size + 5)
     assert len(both.said) == 54 + 40 and both.said[-1] == "tidy up the table"
     assert [(o["episodes"], o["frames"]) for o in both.origin] == [(54, size), (40, 240)]
+
+
+def test_beside_labelled_frames_others_stay_unlabelled(samples, own, config, demonstrations):
+    """Ten of a person's own demonstrations do not switch grounding and thoughts off."""
+    both, size = Demonstrations([samples, own], config, duo.BODY), len(demonstrations.state)
+    assert both.pointed[:size].all() and not both.pointed[size:].any() and (both.tellable < size).all()
+    assert both.scenes[53] is not None and both.scenes[54] is None and both.reserved == demonstrations.reserved
+    mixture = Mixture(both, None, both.normaliser(), T, Rows(6, 0, 8), seed=0)
+    frames = np.array([5, size + 5, 50, size + 50])
+    batch = mixture.demonstrated(frames, np.random.default_rng(0))
+    assert batch.labelled.flatten(1).unique(dim=1).squeeze(1).tolist() == [1, 0, 1, 0]
+    assert not batch.points[1].any() and not batch.answer_mask[[1, 3]].any()
+    alone = Mixture(demonstrations, None, demonstrations.normaliser(), T, Rows(6, 0, 8), seed=0)
+    np.testing.assert_array_equal(
+        alone.demonstrated(frames[::2], np.random.default_rng(1)).labelled, batch.labelled[::2]
+    )
+    shown, told = mixture.step(0)
+    assert len(shown.text) == 6 and len(told.text) == 8
+
+
+def test_an_episode_of_other_words_than_its_scene_has_no_scene(samples, config, demonstrations):
+    """Who shows something else than the scene asks for is not told what the scene wanted."""
+    from pilab.training.data import _scene_of
+
+    scene = demonstrations.scenes[0]
+    assert _scene_of(scene.to_json(), scene.instruction) == scene
+    assert _scene_of(scene.to_json(), "wave at me") is None and _scene_of("", "wave") is None
 
 
 def test_a_dataset_with_nothing_but_a_sentence(own, config):
