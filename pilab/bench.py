@@ -3,7 +3,7 @@
 Ratios where a reference exists: `world_overhead` is the time of a control step with its images over the time of the
 bare `mj_step` and `mj_multiRay` calls inside it; `dataset_read_ratio` is our uncached reading over the real LeRobot
 library's; `train_efficiency` is the rate of arithmetic in a training step over that of a plain matrix product.
-`pilab.training.timing.measure` says what each figure of the model means.
+`pilab.training.timing.measure` says what each figure of the model means, `pilab.robots.timing` what those of the loop do.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.pointing import PointingScenes
 from pilab.robots.collection import Recipe, collect
+from pilab.robots.timing import measure as robots
 from pilab.world import objects
 from pilab.world.environment import World
 from pilab.world.scenes import sample_scene
@@ -37,6 +38,7 @@ REPEATS = 5
 DEMONSTRATIONS = 60
 SAMPLES = Path(__file__).parents[1] / "data_samples" / "demonstrations"  # what training is timed on: the same for all
 SCALE = Scale.LAPTOP  # of the recipe that is timed
+ROBOTS = {"seconds": 10.0, "asks": 200}  # see robots.timing
 TRAINING = {"steps": 30, "pictures": 300, "repeats": 50}  # see timing.measure
 
 
@@ -84,6 +86,8 @@ def run(peer: str | None = None, progress: bool = True) -> dict[str, Any]:
             theirs = peer_rate(peer, root)
             results["peer_dataset_read_steps_per_s"] = theirs
             results["dataset_read_ratio"] = results["dataset_read_steps_per_s"] / theirs
+    say("a control loop beside a busy notebook, and a policy server")
+    results |= robots(**ROBOTS)
     say("training the model of the laptop recipe for a moment, then asking it")
     results |= model_figures(SCALE, SAMPLES, **TRAINING)
     return {key: round(value, 3) for key, value in results.items()}

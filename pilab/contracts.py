@@ -186,6 +186,18 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Channel:
+    """A number that moves what is no arm: a base, a gantry, whatever a foreign environment has. A position, as joints are."""
+
+    name: str
+    low: float
+    high: float
+    unit: str
+    max_speed: float  # units/s
+    home: float
+
+
+@dataclass(frozen=True)
 class ActionSpec:
     """What the numbers of an action mean, in order."""
 
@@ -200,14 +212,16 @@ class ActionSpec:
 class Embodiment:
     """A robot as pure data: it exists without a simulator, so that a serial robot has one too.
 
-    Actions are joint position targets in arm order, each arm as joints then gripper. The default body therefore has
-    ALOHA's order: left joints, left gripper, right joints, right gripper (Zhao et al. 2023, arXiv:2304.13705).
+    Actions are joint position targets in arm order, each arm as joints then gripper, and after the arms the channels. The
+    default body therefore has ALOHA's order: left joints, left gripper, right joints, right gripper (Zhao et al. 2023,
+    arXiv:2304.13705).
     """
 
     name: str
     arms: tuple[Arm, ...]
     cameras: tuple[CameraSpec, ...]
     sensors: tuple[SensorSpec, ...] = ()
+    channels: tuple[Channel, ...] = ()
     build: str = "pilab.world.bodies._serial:build"  # module:function that adds this body to an MjSpec
     control_hz: int = 10  # policies and datasets
     teleop_hz: int = 30  # a person; every third command is recorded
@@ -220,18 +234,20 @@ class Embodiment:
         for arm in self.arms:
             rows += [(f"{arm.name}_{j.name}", j.low, j.high, "rad", j.max_speed) for j in arm.joints]
             rows.append((f"{arm.name}_gripper", 0.0, 1.0, "0 closed … 1 open", 5.0))
+        rows += [(c.name, c.low, c.high, c.unit, c.max_speed) for c in self.channels]
         names, low, high, units, speed = zip(*rows, strict=True)
         return ActionSpec(names, np.array(low), np.array(high), units, np.array(speed))
 
     @property
     def size(self) -> int:
         """Number of actions A."""
-        return sum(arm.size for arm in self.arms)
+        return sum(arm.size for arm in self.arms) + len(self.channels)
 
     @property
     def home(self) -> np.ndarray:
         """(A,) float32: every arm at rest, every gripper open."""
-        return np.concatenate([[*arm.home, 1.0] for arm in self.arms]).astype(np.float32)
+        rest = [[*arm.home, 1.0] for arm in self.arms]
+        return np.concatenate([*rest, [c.home for c in self.channels]]).astype(np.float32)
 
     def arm(self, name: str) -> Arm:
         for arm in self.arms:
@@ -244,6 +260,11 @@ class Embodiment:
             if camera.name == name:
                 return camera
         raise UnknownNameError("camera", name, [c.name for c in self.cameras])
+
+    @property
+    def channel_slice(self) -> slice:
+        """Where the channels sit in a state or action vector: behind the arms."""
+        return slice(self.size - len(self.channels), self.size)
 
     def slice(self, arm: str) -> slice:
         """Where an arm's joints and gripper sit in a state or action vector."""
@@ -369,7 +390,10 @@ class Policy(Protocol):
 
 @runtime_checkable
 class Robot(Protocol):
-    """A body that can be read and commanded, simulated or not: LeRobot's method names, our keys."""
+    """A body that can be read and commanded, simulated or not: LeRobot's method names, our keys.
+
+    What moves no metal says `simulated = True`; others are armed from a notebook only after a test of the way to the page.
+    """
 
     embodiment: Embodiment
 

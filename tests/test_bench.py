@@ -25,7 +25,8 @@ from pilab.world.scenes import find_body
 KEYS = {
     "world_steps_per_s_1t", "world_steps_per_s_2t", "world_overhead", "render_ms_per_step", "demos_per_min",
     "dataset_read_steps_per_s", "cache_read_steps_per_s", "train_steps_per_s", "train_samples_per_s", "train_gflops",
-    "matmul_gflops", "train_efficiency", "peak_gb", "think_ms", "act_ms",
+    "matmul_gflops", "train_efficiency", "peak_gb", "think_ms", "act_ms", "loop_jitter_p99_ms",
+    "loop_jitter_inside_p99_ms", "serve_added_ms",
 }  # fmt: skip
 RECIPE = find_recipe("laptop", Scale.SMOKE)
 
@@ -34,6 +35,7 @@ def test_every_figure_is_there_and_positive(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "REPEATS", 1)
     monkeypatch.setattr(bench, "DEMONSTRATIONS", 2)
     monkeypatch.setattr(bench, "SCALE", Scale.SMOKE)
+    monkeypatch.setattr(bench, "ROBOTS", {"seconds": 0.5, "asks": 5})
     monkeypatch.setattr(bench, "TRAINING", {"steps": 2, "pictures": 6, "repeats": 2, "threads": 1})
     monkeypatch.setenv("PILAB_HOME", str(tmp_path))
     assert cli.main(["bench", "--json"]) == 0

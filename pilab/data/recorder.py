@@ -202,7 +202,8 @@ class Recorder:
         with self._mutex:
             spool, steps = self._spool, self._steps
             if spool is None or not steps:
-                raise DatasetError("nothing was recorded; `start`, and move the robot" if spool is None else
+                ended = f"the recording ended: {self._error}" if self._error else "nothing was recorded"
+                raise DatasetError(f"{ended}; `start`, and move the robot" if spool is None else
                                    "no whole row was recorded yet; go on for a moment, or discard")  # fmt: skip
             self._spool, self._filing = None, self._filing + 1
             self._kept.append(spool)
@@ -428,6 +429,7 @@ class Spool:
         parts = []
         for key, (dtype, shape) in self._numbers.items():
             value = np.asarray(row[key])
+            value = value[0] if shape == () and value.shape == (1,) else value  # LeRobot stores those as scalars
             if value.dtype == object or value.shape != shape:
                 raise DatasetError(
                     f"{key} has shape {value.shape}; expected {shape}: the robot does not give what its body says"

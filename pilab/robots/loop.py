@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import atexit
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ from pilab.robots.pace import Pace
 from pilab.robots.pilot import HUMAN, Pilot, Wish
 from pilab.robots.safety import Decision, Event, Mode, Safety, SafetyConfig
 
+SWITCH = 0.0005  # s that a thread may keep the interpreter
 MOST_SUBSCRIBERS = 8  # they share one period with the robot
 
 
@@ -99,7 +101,7 @@ class ControlLoop:
         self._orders: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._observation: Observation | None = None
         self._frame: Frame | None = None
-        self._subscribers: tuple[Callable[[Frame], object], ...] = ()
+        self._subscribers: tuple[tuple[Callable[[Frame], object], bool], ...] = ()
         self._errors: dict[str, str] = {}  # replaced, never changed, like everything that other threads read
         self._events: dict[Event, int] = {}
         self._thread, self._ready, self._failure = None, threading.Event(), None
@@ -129,6 +131,16 @@ class ControlLoop:
         """Move slowly and straight (in joint angles) home, and rest there until somebody speaks, drives or arms."""
         self._orders.put(self._pilot.go_home)
 
+    def between(self, call: Callable[[Robot], object]) -> None:
+        """Have `call(robot)` done in the loop's thread while the robot is not armed, such as to reset a simulated one."""
+
+        def order() -> None:
+            if self.safety.mode.engaged:
+                raise LoopError(f"not done: the robot is {self.safety.mode}; disarm it first")
+            call(self.robot)
+
+        self._orders.put(order)
+
     def drive(self, action: np.ndarray | None) -> None:
         """A person's wish (A,), joint targets; None to stay. Also the heartbeat: repeat it until `release`."""
         self._pilot.drive(action, self._pace.clock())
@@ -137,20 +149,28 @@ class ControlLoop:
         """The person lets go: the policy plans anew; without one the robot holds."""
         self._pilot.release()
 
-    def subscribe(self, call: Callable[[Frame], object]) -> Callable[[], None]:
-        """Call it in the loop's thread with every frame whose command was sent; be quick. Returns what ends it."""
+    def subscribe(self, call: Callable[[Frame], object], always: bool = False) -> Callable[[], None]:
+        """Call it in the loop's thread with every frame whose command was sent (always: with the others too); be quick.
+        Returns what ends it.
+        """
         if len(self._subscribers) >= MOST_SUBSCRIBERS:
             raise LoopError(f"{MOST_SUBSCRIBERS} subscribers already: end one, or poll `latest()`, as viewers should")
-        self._subscribers = (*self._subscribers, call)
+        entry = (call, always)
+        self._subscribers = (*self._subscribers, entry)
 
         def unsubscribe() -> None:
-            self._subscribers = tuple(c for c in self._subscribers if c is not call)
+            self._subscribers = tuple(s for s in self._subscribers if s is not entry)
 
         return unsubscribe
 
     def latest(self) -> tuple[Frame | None, Status]:
         """The newest frame (None before the first) and how the loop is; never a queue."""
         return self._frame, self.status
+
+    @property
+    def autonomous(self) -> bool:
+        """Whether a policy drives when no person does."""
+        return self._pilot.autonomous
 
     @property
     def status(self) -> Status:
@@ -170,6 +190,8 @@ class ControlLoop:
             self.close()
             raise LoopError(f"the robot does not connect: {self._failure}") from self._failure
         atexit.register(self.close)
+        # A busy thread may keep the interpreter for 5 ms whenever another one wants it, and a period wants it often.
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH))
         return self
 
     def close(self, timeout: float = 5.0) -> None:
@@ -247,8 +269,9 @@ class ControlLoop:
             self._pace.ticks, now, observation, executed if wish.label is None else wish.label, executed, wish.source,
             wish.source == HUMAN and self._pilot.autonomous, self._pilot.episode.task, self._pilot.episode.thought, decision,
         )  # fmt: skip
-        for call in self._subscribers if executed is not None else ():
-            self._try("subscriber", call, frame)
+        for call, always in self._subscribers:
+            if always or executed is not None:
+                self._try("subscriber", call, frame)
 
     def _arm(self) -> None:
         now = self._pace.clock()

@@ -30,6 +30,8 @@ class RobotError(PilabError, RuntimeError):
 class Simulator(Robot):
     """A scene to be driven step by step. LeRobot's method names, our keys."""
 
+    simulated = True
+
     def __init__(
         self, scene: Scene | None = None, task: str = "put", seed: int = 0, body: str = "duo",
         points: bool = False, privileged: bool = False, hz: int | None = None,
