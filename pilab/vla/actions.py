@@ -50,7 +50,11 @@ class JointSpace:
         return body.size
 
     def floor(self, body: Embodiment) -> np.ndarray:
-        return np.where(is_gripper(body), 0.5, 0.012)  # a gripper's range is 0 … 1; 0.012 rad move the tip by some 5 mm
+        floor = np.where(
+            is_gripper(body), 0.5, 0.012
+        )  # a gripper's range is 0 … 1; 0.012 rad move the tip by some 5 mm
+        floor[body.channel_slice] = channel_floor(body)
+        return floor
 
     def _reference(self, body: Embodiment, state: np.ndarray) -> np.ndarray:
         return np.where(is_gripper(body), 0.0, state)[..., None, :] if self.relative else 0.0
@@ -63,13 +67,16 @@ class JointSpace:
 
 
 class RelativePose:
-    """Displacement (3, m) and rotation vector (3, rad) of each tip from where it is now, in world axes, then the gripper."""
+    """Displacement (3, m) and rotation vector (3, rad) of each tip from where it is now, in world axes, then the gripper.
+
+    Channels come last, each relative to where it is.
+    """
 
     def size(self, body: Embodiment) -> int:
-        return 7 * len(body.arms)
+        return 7 * len(body.arms) + len(body.channels)
 
     def floor(self, body: Embodiment) -> np.ndarray:
-        return np.tile([0.004] * 3 + [0.03] * 3 + [0.5], len(body.arms))
+        return np.append(np.tile([0.004] * 3 + [0.03] * 3 + [0.5], len(body.arms)), channel_floor(body))
 
     def encode(self, body: Embodiment, state: np.ndarray, actions: np.ndarray) -> np.ndarray:
         columns = []
@@ -79,6 +86,7 @@ class RelativePose:
             columns.append(there[0] - here[0][..., None, :])
             columns.append(rotation_vector(here[1][..., None, :, :], there[1]))
             columns.append(actions[..., body.slice(arm.name)][..., -1:])
+        columns.append(actions[..., body.channel_slice] - state[..., None, body.channel_slice])
         return np.concatenate(columns, -1)
 
     def decode(self, body: Embodiment, state: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -93,6 +101,9 @@ class RelativePose:
             start = np.broadcast_to(joints[..., None, :], (*x.shape[:-1], joints.shape[-1]))
             found, _ = chain(arm).inverse(tip + x[..., :3], target, start, iterations=8, tolerance=0.0)
             actions[..., part] = np.concatenate([found, x[..., 6:7].clip(0, 1)], -1)
+        part = body.channel_slice
+        there = inside[..., 7 * len(body.arms) :] + state[..., None, part]
+        actions[..., part] = np.clip(there, body.action.low[part], body.action.high[part])
         return actions
 
 
@@ -110,6 +121,11 @@ def find_space(name: str) -> ActionSpace:
     if name not in SPACES:
         raise UnknownNameError("action space", name, list(SPACES), "or MODULE:OBJECT for one of your own")
     return SPACES[name]
+
+
+def channel_floor(body: Embodiment) -> np.ndarray:
+    """A hundredth of each channel's range: nobody knows their units."""
+    return np.array([0.01 * (c.high - c.low) for c in body.channels])
 
 
 def is_gripper(body: Embodiment) -> np.ndarray:

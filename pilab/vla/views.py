@@ -49,7 +49,7 @@ def viewpoints(body: Embodiment, state: np.ndarray, names: Sequence[str]) -> tup
         position, rotation = hands.get(camera.mount, (np.zeros(3), np.eye(3)))
         cameras[:, i, 0] = position + rotation @ np.array(camera.position, float)
         cameras[:, i, 1:] = axes @ np.swapaxes(rotation, -1, -2)
-    return cameras, np.stack(tips, -2).astype(np.float32)
+    return cameras, np.stack(tips, -2).astype(np.float32) if tips else np.zeros((len(state), 0, 3), np.float32)
 
 
 def within_reach(points: Tensor, cameras: Tensor) -> Tensor:

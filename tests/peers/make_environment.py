@@ -14,7 +14,10 @@ from pathlib import Path
 
 PEERS = {  # name → what is installed, and what the tests import of it; openpi-client does not name all it imports
     "openpi": (("openpi-client>=0.1.2,<0.2", "typing_extensions"), "openpi_client.websocket_client_policy"),
-    "lerobot": (("lerobot[dataset]>=0.6.1,<0.7",), "lerobot.datasets.lerobot_dataset"),
+    "lerobot": (  # and what our simulator needs beside it
+        ("lerobot[dataset]>=0.6.1,<0.7", "mujoco>=4.0", "msgpack>=1.0.5"),
+        "lerobot.datasets.lerobot_dataset, mujoco, msgpack",
+    ),
 }
 FOLDER = Path(os.environ.get("PILAB_HOME") or Path.home() / ".cache" / "pilab") / "peers"
 
