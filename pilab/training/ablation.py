@@ -51,7 +51,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model": {"head": "regression"}},
 }
-REPLAN = (1, 2, 8)  # steps executed of each chunk, beside the recipe's own
+REPLAN = (1, 2, 4, 8)  # steps executed of each chunk, beside the recipe's own
 
 
 def recipe_of(arm: str, steps: int) -> Recipe:
