@@ -337,7 +337,10 @@ def parser() -> argparse.ArgumentParser:
         "pilab collect put push --episodes 100 --out runs/demos",
     )
     p.add_argument(
-        "tasks", nargs="+", metavar="TASK", help="put, push, open, close, stack, handover, point or MODULE:TASK, in turn"
+        "tasks",
+        nargs="+",
+        metavar="TASK",
+        help="put, push, open, close, stack, handover, point or MODULE:TASK, in turn",
     )
     p.add_argument("--episodes", type=positive, required=True, help="successful episodes the dataset shall have")
     p.add_argument("--out", required=True, help="folder of the dataset; goes on with one of the same recipe")
