@@ -51,6 +51,7 @@ EXTRAS = {  # extra → the package that stands for it, and what it is for
     "test": ("pytest", "running the tests"),
     "submitit": ("submitit", "experiments on a SLURM cluster"),
     "ray": ("ray", "experiments on a Ray cluster"),
+    "so101": ("rustypot", "SO-101 arms on a serial port"),
 }
 DISK, MEMORY = 5, 6  # GiB: what the published experiments fit into
 
