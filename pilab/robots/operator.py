@@ -12,6 +12,7 @@ Design choices
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,8 +97,14 @@ def _list(value: Any) -> list:
 
 def _numbers(value: Any) -> list[float]:
     """Finite numbers within −1 … 1; anything else counts as 0."""
-    good = lambda x: isinstance(x, int | float) and not isinstance(x, bool) and np.isfinite(x)  # noqa: E731
-    return [float(np.clip(x, -1, 1)) if good(x) else 0.0 for x in _list(value)]
+    return [float(np.clip(x, -1, 1)) if is_number(x) else 0.0 for x in _list(value)]
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number that a float can hold; JSON knows larger ones."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # not for NaN
 
 
 @dataclass

@@ -34,7 +34,7 @@ from pilab.contracts import PilabError, image_key
 from pilab.data.recorder import Recorder
 from pilab.robots.apart import LoopApart
 from pilab.robots.loop import ControlLoop
-from pilab.robots.operator import Operator
+from pilab.robots.operator import Operator, is_number
 
 HERE = Path(__file__).parent
 FPS = 24  # pictures a second, at most
@@ -290,8 +290,7 @@ def jpeg(picture: np.ndarray, quality: int = 85) -> bytes:
 
 
 def _number(value: Any, otherwise: float) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-    return float(value) if good else otherwise
+    return float(value) if is_number(value) else otherwise
 
 
 def _last(errors: Mapping[str, str]) -> str:
