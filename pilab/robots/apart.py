@@ -33,7 +33,7 @@ import numpy as np
 from pilab.contracts import SCENE, load
 from pilab.robots.bridges.aloha import read_thought
 from pilab.robots.bridges.wire import WireError, pack, unpack
-from pilab.robots.loop import MOST_SUBSCRIBERS, ControlLoop, Frame, LoopError, Status
+from pilab.robots.loop import ControlLoop, Frame, LoopError, Status, Subscribers
 from pilab.robots.safety import Decision, Event, Mode
 
 ORDERS = ("arm", "disarm", "stop", "instruct", "say", "go_home", "drive", "release")
@@ -75,7 +75,7 @@ class LoopApart:
         self._writing, self._ready = threading.Lock(), threading.Event()
         self._failure, self._frame = "", None
         self._told: dict[str, Any] = {"mode": Mode.DISARMED, "why": "not started", "task": task}
-        self._subscribers: tuple[Callable[[Frame], object], ...] = ()
+        self._subscribers = Subscribers()
         self._errors: dict[str, str] = {}  # of this side
 
     # ----------------------------------------------------------------------------------------------------- any thread
@@ -104,16 +104,9 @@ class LoopApart:
     def release(self) -> None:
         self._order("release")
 
-    def subscribe(self, call: Callable[[Frame], object]) -> Callable[[], None]:
-        """Call it, in a thread of this process, with every frame whose command was sent. Returns what ends it."""
-        if len(self._subscribers) >= MOST_SUBSCRIBERS:
-            raise LoopError(f"{MOST_SUBSCRIBERS} subscribers already: end one, or poll `latest()`, as viewers should")
-        self._subscribers = (*self._subscribers, call)
-
-        def unsubscribe() -> None:
-            self._subscribers = tuple(c for c in self._subscribers if c is not call)
-
-        return unsubscribe
+    def subscribe(self, call: Callable[[Frame], object], always: bool = False) -> Callable[[], None]:
+        """As `ControlLoop.subscribe`, in a thread of this process."""
+        return self._subscribers.add(call, always)
 
     def latest(self) -> tuple[Frame | None, Status]:
         """The newest frame that has arrived (None before the first) and how the loop is."""
@@ -197,6 +190,9 @@ class LoopApart:
         self._errors = {**self._errors, "loop": self._failure}
         self._ready.set()
 
+    def _note(self, origin: str, error: Exception) -> None:
+        self._errors = {**self._errors, origin: f"{type(error).__name__}: {error}"}
+
     def _hear(self, message: Mapping[str, Any]) -> None:
         if "failure" in message:
             self._failure = message["failure"]
@@ -204,11 +200,7 @@ class LoopApart:
         self._told = message["status"]
         if "frame" in message:
             self._frame = frame = _frame(message["frame"])
-            for call in self._subscribers if frame.executed is not None else ():
-                try:
-                    call(frame)
-                except Exception as error:  # noqa: BLE001 (whatever others do, frames go on)
-                    self._errors = {**self._errors, "subscriber": f"{type(error).__name__}: {error}"}
+            self._subscribers.tell(frame, self._note)
         self._ready.set()
 
 

@@ -74,6 +74,34 @@ class Status:
     age: float  # s since the newest frame
 
 
+class Subscribers:
+    """Whoever wants every frame, in the thread that has it. May be changed from any thread."""
+
+    def __init__(self) -> None:
+        self._calls: tuple[tuple[Callable[[Frame], object], bool], ...] = ()  # replaced, never changed
+
+    def add(self, call: Callable[[Frame], object], always: bool) -> Callable[[], None]:
+        """always: with frames whose command was not sent too. Returns what ends it. Raises `LoopError` for too many."""
+        if len(self._calls) >= MOST_SUBSCRIBERS:
+            raise LoopError(f"{MOST_SUBSCRIBERS} subscribers already: end one, or poll `latest()`, as viewers should")
+        entry = (call, always)
+        self._calls = (*self._calls, entry)
+
+        def unsubscribe() -> None:
+            self._calls = tuple(other for other in self._calls if other is not entry)
+
+        return unsubscribe
+
+    def tell(self, frame: Frame, note: Callable[[str, Exception], object]) -> None:
+        """note: hears ("subscriber", error) of one that fails; whatever others do, the robot goes on."""
+        for call, always in self._calls:
+            if always or frame.executed is not None:
+                try:
+                    call(frame)
+                except Exception as error:  # noqa: BLE001
+                    note("subscriber", error)
+
+
 class ControlLoop:
     """Drives a robot with a policy, a person, or both. Use it in a `with` block, or `start` and `close` it.
 
@@ -101,7 +129,7 @@ class ControlLoop:
         self._orders: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._observation: Observation | None = None
         self._frame: Frame | None = None
-        self._subscribers: tuple[tuple[Callable[[Frame], object], bool], ...] = ()
+        self._subscribers = Subscribers()
         self._errors: dict[str, str] = {}  # replaced, never changed, like everything that other threads read
         self._events: dict[Event, int] = {}
         self._thread, self._ready, self._failure = None, threading.Event(), None
@@ -153,15 +181,7 @@ class ControlLoop:
         """Call it in the loop's thread with every frame whose command was sent (always: with the others too); be quick.
         Returns what ends it.
         """
-        if len(self._subscribers) >= MOST_SUBSCRIBERS:
-            raise LoopError(f"{MOST_SUBSCRIBERS} subscribers already: end one, or poll `latest()`, as viewers should")
-        entry = (call, always)
-        self._subscribers = (*self._subscribers, entry)
-
-        def unsubscribe() -> None:
-            self._subscribers = tuple(s for s in self._subscribers if s is not entry)
-
-        return unsubscribe
+        return self._subscribers.add(call, always)
 
     def latest(self) -> tuple[Frame | None, Status]:
         """The newest frame (None before the first) and how the loop is; never a queue."""
@@ -269,9 +289,7 @@ class ControlLoop:
             self._pace.ticks, now, observation, executed if wish.label is None else wish.label, executed, wish.source,
             wish.source == HUMAN and self._pilot.autonomous, self._pilot.episode.task, self._pilot.episode.thought, decision,
         )  # fmt: skip
-        for call, always in self._subscribers:
-            if always or executed is not None:
-                self._try("subscriber", call, frame)
+        self._subscribers.tell(frame, self._note)
 
     def _arm(self) -> None:
         now = self._pace.clock()
