@@ -7,17 +7,6 @@ const SLIDERS = ["x", "y", "z", "roll", "pitch", "yaw", "grip"];
 const HELP = "left hand W A S D, Q E down and up, Z X turn, C V close and open · right hand I J K L, U O, N M, comma and full stop · " +
   "Shift turns instead of moving · Space or Escape stops · R lets go";
 
-function make(tag, attributes = {}, children = []) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "text") node.textContent = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
 function render({ model, el }) {
   const held = new Set();
   const sliders = Object.fromEntries(SLIDERS.map((name) => [name, 0]));

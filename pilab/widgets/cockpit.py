@@ -17,26 +17,23 @@ Design choices
 from __future__ import annotations
 
 import contextvars
-import io
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
-from PIL import Image
 
 from pilab.contracts import PilabError, image_key
 from pilab.data.recorder import Recorder
 from pilab.robots.apart import LoopApart
 from pilab.robots.loop import ControlLoop
 from pilab.robots.operator import Operator, is_number
+from pilab.widgets.page import HERE, jpeg, script
 
-HERE = Path(__file__).parent
 FPS = 24  # pictures a second, at most
 WINDOW = 2  # pictures that the browser has not shown yet, at most
 SILENT = 1.0  # s without a heartbeat after which nobody watches
@@ -54,7 +51,7 @@ class Cockpit(anywidget.AnyWidget):
     let the kernel end.
     """
 
-    _esm = HERE / "cockpit.js"
+    _esm = script("cockpit.js")
     _css = HERE / "cockpit.css"
 
     held = traitlets.Dict().tag(sync=True)  # the snapshot: see operator.motions; also the heartbeat
@@ -67,7 +64,7 @@ class Cockpit(anywidget.AnyWidget):
         super().__init__(views=[[c.name, c.height, c.width] for c in body.cameras])
         self.loop, self.recorder, self.instruction = loop, recorder, instruction
         self.operator = Operator(body)
-        self._heard = self._shown = self._sent = 0.0
+        self._heard = 0.0  # when the last heartbeat came
         self._driving, self._said, self._verdict = False, "", None
         self._page: contextvars.Context | None = None  # of the page's last heartbeat
         self._waiting = 0  # pictures under way
@@ -222,8 +219,7 @@ class Cockpit(anywidget.AnyWidget):
             pictures = [frame.observation.get(image_key(name)) for name, *_ in self.views]
             buffers = [b"" if p is None else jpeg(p) for p in pictures]
             self._waiting += 1
-            self._sent = time.monotonic()
-            about = {"do": "picture", "tick": frame.tick, "at": self._sent, "age": round(1000 * status.age)}
+            about = {"do": "picture", "tick": frame.tick, "at": time.monotonic(), "age": round(1000 * status.age)}
             self._to_page(self.send, about, buffers)
 
     def _tell(self, frame: Any, status: Any) -> None:
@@ -280,13 +276,6 @@ ACTIONS: Mapping[str, Callable[[Cockpit, Mapping[str, Any]], object]] = {
     "success": _mark(True),
     "failure": _mark(False),
 }
-
-
-def jpeg(picture: np.ndarray, quality: int = 85) -> bytes:
-    """(H, W, 3) uint8 → JPEG bytes."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "jpeg", quality=quality)
-    return buffer.getvalue()
 
 
 def _number(value: Any, otherwise: float) -> float:

@@ -17,26 +17,17 @@ import traitlets
 from pilab.contracts import ACTION, PilabError
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS
-from pilab.widgets.cockpit import jpeg
+from pilab.widgets.page import HERE, jpeg, script
 
-HERE = Path(__file__).parent
-SHOWN = (
-    "task",
-    "verb",
-    "object",
-    "place",
-    "operator",
-    "success",
-    "gaps",
-    "manner",
-)  # columns of the list, where there are any
+# Columns of the list, where there are any.
+SHOWN = ("task", "verb", "object", "place", "operator", "success", "gaps", "manner")
 POINTS = 200  # of a curve
 
 
 class Episodes(anywidget.AnyWidget):
     """Look through a LeRobot dataset, ours or anybody's. dataset: a folder, or one that is open."""
 
-    _esm = HERE / "episodes.js"
+    _esm = script("episodes.js")
     _css = HERE / "episodes.css"
 
     rows = traitlets.List().tag(sync=True)  # one per episode: {episode, length, seconds, …}
