@@ -125,6 +125,7 @@ class SO101(Robot):
             self._ask("switch on", bus.sync_write_torque_enable, self._ids, [True] * 6)
         except BaseException:
             self._bus = None
+            bus.close()
             raise
 
     def get_observation(self) -> Observation:
