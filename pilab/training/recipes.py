@@ -126,19 +126,7 @@ def practise(scale: Scale) -> Recipe:
     return Recipe((Stage(steps, rows, ("head",)),), pointing_scenes=0, model=SHORT)
 
 
-def teach(scale: Scale) -> Recipe:
-    """Something new from a handful of a person's demonstrations, on top of a checkpoint: the head alone, and gently."""
-    if scale is Scale.SMOKE:
-        stages = (Stage(2, Rows(4, 0, 0), ("head",)),)
-        return Recipe(stages, pointing_scenes=0, validate_every=2, success_episodes=0, warm_up=1)
-    stages = (Stage(300, Rows(24, 0, 0), ("head",)),)
-    # No labels: who records on a real robot has none, and a person's few episodes would not teach to see anew.
-    return Recipe(
-        stages, labels=False, pointing_scenes=0, model=SHORT, learning_rate=7e-4, validate_every=100, success_episodes=0
-    )
-
-
-RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop, "practise": practise, "teach": teach}
+RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop, "practise": practise}
 
 
 def find_recipe(name: str, scale: Scale) -> Recipe:
