@@ -77,18 +77,17 @@ class GymRobot(Robot):
     the path of the box that says where it is, in the units of the action; or a function of the reading. command: (target (A,),
     reading) → the environment's action; by default the target itself. cameras: the paths of the pictures, by the names that
     policies shall know them by; by default all there are. hz: steps a second, by default the environment's `render_fps`.
+    simulated: False for an environment that has metal behind it.
     """
-
-    simulated = True
 
     def __init__(
         self, env: Any, task: str, *, state: str | Callable[[Reading], np.ndarray] | None = None,
         command: Callable[[np.ndarray, Reading], np.ndarray] | None = None, cameras: Mapping[str, str] | None = None,
-        hz: int | None = None, seed: int = 0, name: str = "",
+        hz: int | None = None, seed: int = 0, name: str = "", simulated: bool = True,
     ) -> None:  # fmt: skip
         if not task.strip():
             raise GymError("the task is empty; say in words what the environment is about")
-        self.env, self.task, self.seed, self._command = env, task, seed, command
+        self.env, self.task, self.seed, self._command, self.simulated = env, task, seed, command, simulated
         boxes, action = dict(_boxes(env.observation_space)), env.action_space
         if not _is_numbers(action) or len(action.shape) != 1 or not np.isfinite([action.low, action.high]).all():
             raise GymError(f"the action space is {action}; expected a bounded Box of one axis")
@@ -101,13 +100,14 @@ class GymRobot(Robot):
         self._sensors = {_key(path): path for path, box in boxes.items() if path not in taken and _is_numbers(box)}
         hz = hz or int(env.metadata.get("render_fps") or 10)
         spec = getattr(env, "spec", None)
-        kinds = [("", a, b) for a, b in zip(action.low.tolist(), action.high.tolist(), strict=True)]
-        rest = np.clip(0.0, action.low, action.high)
+        limits = zip(
+            action.low.tolist(), action.high.tolist(), np.clip(0.0, action.low, action.high).tolist(), strict=True
+        )
         self.embodiment = Embodiment(
             name or (spec.id if spec else type(env.unwrapped).__name__), (),
             tuple(CameraSpec(camera, *boxes[path].shape[:2], 45.0) for camera, path in self._pictures.items()),
             tuple(SensorSpec(key, boxes[path].shape, "", "") for key, path in self._sensors.items()),
-            tuple(Channel(f"channel_{i}", a, b, unit, (b - a) * hz, float(rest[i])) for i, (unit, a, b) in enumerate(kinds)),
+            tuple(Channel(f"channel_{i}", a, b, "", (b - a) * hz, home) for i, (a, b, home) in enumerate(limits)),
             build="", control_hz=hz, teleop_hz=hz, physics_hz=hz,
         )  # fmt: skip
         self._reading: Reading | None = None
