@@ -245,7 +245,7 @@ class Embodiment:
 
     @property
     def home(self) -> np.ndarray:
-        """(A,) float32: every arm at rest, every gripper open."""
+        """(A,) float32: every arm at rest, every gripper open, every channel at its home."""
         rest = [[*arm.home, 1.0] for arm in self.arms]
         return np.concatenate([*rest, [c.home for c in self.channels]]).astype(np.float32)
 

@@ -160,9 +160,8 @@ class Recorder:
     # ----------------------------------------------------------------------------------------------------- any thread
     def start(self) -> None:
         """Begin an episode. Raises `DatasetError` while another is being recorded, and where nothing can be written."""
-        spool = Spool.create(
-            self.root / SPOOL / uuid.uuid4().hex, self._features
-        )  # before the lock that `see` waits for
+        # Before the lock, because `see` waits for that one.
+        spool = Spool.create(self.root / SPOOL / uuid.uuid4().hex, self._features)
         with self._mutex:
             if free := self._spool is None:
                 self._spool, self._error = spool, ""

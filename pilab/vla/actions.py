@@ -50,9 +50,8 @@ class JointSpace:
         return body.size
 
     def floor(self, body: Embodiment) -> np.ndarray:
-        floor = np.where(
-            is_gripper(body), 0.5, 0.012
-        )  # a gripper's range is 0 … 1; 0.012 rad move the tip by some 5 mm
+        # A gripper's range is 0 … 1; 0.012 rad move the tip by some 5 mm.
+        floor = np.where(is_gripper(body), 0.5, 0.012)
         floor[body.channel_slice] = channel_floor(body)
         return floor
 
