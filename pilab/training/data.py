@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,16 +99,18 @@ class Demonstrations:
         self.clean = _until_disturbed(self.action, datasets, self.last)
         self.said = [text for d in datasets for text in (d.tasks[int(t)] for t in d.columns["task_index"][stops_of(d)])]
         self.subtask = np.concatenate([_subtasks(d) if labels else np.full(len(d), "") for d in datasets])  # "": none
-        told = [row.get("scene") if labels else None for d in datasets for row in d.episodes]
-        self.scenes = [_scene_of(text, said) for text, said in zip(told, self.said, strict=True)]
+        worlds = [_world_of(row) for d in datasets for row in d.episodes]
+        # Where the words were not the scene's own, something else was shown than the scene's goal.
+        fits = [labels and w is not None and w.instruction == said for w, said in zip(worlds, self.said, strict=True)]
+        self.scenes = [world if fit else None for world, fit in zip(worlds, fits, strict=True)]
         known = np.array([scene is not None for scene in self.scenes])[self.episode]
         full = [all(points_key(c) in d.features for c, _, _ in config.cameras) for d in datasets]
         self.pointed = known & np.repeat(full, [len(d) for d in datasets])  # (N,) bool: where things are is known
         self.labels = {
             "points": bool(self.pointed.any()), "subtasks": bool((self.subtask != "").any()), "scenes": bool(known.any()),
         }  # fmt: skip
-        # Episodes of a person's own may hold what is kept for testing: the card says how many.
-        self.reserved = sum(_is_reserved(scene) for scene in self.scenes if scene)
+        # Episodes of a person's own may hold what is kept for testing, whatever was said: the card says how many.
+        self.reserved = sum(_is_reserved(world) for world in worlds if world)
         held = np.zeros(len(lengths), bool)  # drawn once and for all, so that runs with different seeds can be compared
         if len(lengths) > 1:
             held[np.random.default_rng(0).permutation(len(lengths))[: max(1, len(lengths) // held_out)]] = True
@@ -245,10 +247,9 @@ def _subtasks(dataset: LeRobotDataset) -> np.ndarray:
     return dataset.columns[SUBTASK].astype(str) if SUBTASK in dataset.features else np.full(len(dataset), "")
 
 
-def _scene_of(text: str | None, said: str) -> Scene | None:
-    """An episode's scene, unless none is known or the words were not its own: what was shown was then something else."""
-    scene = Scene.from_json(text) if text else None
-    return scene if scene is not None and scene.instruction == said else None
+def _world_of(row: Mapping[str, object]) -> Scene | None:
+    """The scene that an episode was recorded in, where it says so."""
+    return Scene.from_json(row["scene"]) if row.get("scene") else None
 
 
 def _is_reserved(scene: Scene) -> bool:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from pilab.contracts import ACTION, EXECUTED, STATE, DatasetError, image_key, points_key
-from pilab.data.lerobot import LeRobotDataset
+from pilab.data.lerobot import LeRobotDataset, reader
+from pilab.training import data
 from pilab.training.data import EARLY, Demonstrations, Mixture, Rows
 from pilab.training.phrases import named
 from pilab.vla.actions import proprioception
@@ -343,13 +344,14 @@ def test_beside_labelled_frames_others_stay_unlabelled(samples, own, config, dem
     assert len(shown.text) == 6 and len(told.text) == 8
 
 
-def test_an_episode_of_other_words_than_its_scene_has_no_scene(samples, config, demonstrations):
-    """Who shows something else than the scene asks for is not told what the scene wanted."""
-    from pilab.training.data import _scene_of
-
-    scene = demonstrations.scenes[0]
-    assert _scene_of(scene.to_json(), scene.instruction) == scene
-    assert _scene_of(scene.to_json(), "wave at me") is None and _scene_of("", "wave") is None
+def test_an_episode_of_other_words_than_its_scene_has_no_scene(samples, config, monkeypatch):
+    """Who shows something else than the scene asks for is not told what the scene wanted; what is reserved still counts."""
+    monkeypatch.setattr(data, "_is_reserved", lambda scene: True)
+    monkeypatch.setattr(reader, "load_tasks", lambda root, info: ["wave at me"] * info.total_tasks)
+    d = Demonstrations([samples], config, duo.BODY)
+    assert set(d.said) == {"wave at me"} and d.scenes == [None] * 54 and not d.pointed.any() and not len(d.tellable)
+    assert d.labels == {"points": False, "subtasks": True, "scenes": False}
+    assert d.reserved == Demonstrations([samples], config, duo.BODY, labels=False).reserved == 54
 
 
 def test_a_dataset_with_nothing_but_a_sentence(own, config):
