@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pilab.contracts import Row, Scale, UnknownNameError
+from pilab.evaluation.rollout import evaluate
 from pilab.training import ablation
 from pilab.training.ablation import ANEW, ARMS, BASE, WHOLE, recipe_of, run
 from pilab.training.data import Mixture, Rows
@@ -17,6 +18,7 @@ from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.bodies import duo
+from pilab.world.scenes import VALIDATION
 
 # What each arm is meant to change, written down once more.
 CHANGED = {
@@ -27,7 +29,7 @@ CHANGED = {
     "mean square error": {"model.robust": 0.0},
     "AdamW alone": {"muon": False},
     "no pointing scenes": {"seeing.pointing": 0},
-    "no point-only rows": {"acting.point_only": 0, "acting.demonstrations": 36},
+    "no point-only rows": {"acting.point_only": 0, "acting.demonstrations": 18},
     "relative joints": {"model.action_space": "relative_joints"},
     "absolute joints": {"model.action_space": "absolute_joints"},
     "no image tokens": {"model.image_tokens": False},
@@ -37,6 +39,7 @@ CHANGED = {
     "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model.head": "regression"},
 }
+ROWS = (".demonstrations", ".pointing", ".point_only")
 
 
 def flat(recipe):
@@ -66,15 +69,15 @@ def test_an_arm_changes_what_it_says(arm):
 
 def test_the_base_is_the_laptop_recipe_shortened():
     full, short = flat(laptop(Scale.LAPTOP)), flat(recipe_of(WHOLE, 100))
-    allowed = {
-        "seeing.steps", "acting.steps", "success_episodes", "success_every", "validate_every", "driving", "anew",
-    }  # fmt: skip
+    allowed = {"seeing.steps", "acting.steps", "success_episodes", "success_every", "validate_every", "driving", "anew"}
+    allowed |= {name for name in full if name.endswith(ROWS)}
     assert {name for name in full if full[name] != short[name]} <= allowed
     assert (recipe_of(WHOLE, 100).steps, short["validate_every"], short["success_episodes"]) == (100, 25, 0)
     assert short["seeing.steps"] / 100 == pytest.approx(full["seeing.steps"] / laptop(Scale.LAPTOP).steps, abs=0.01)
     assert recipe_of(BASE, 2).validate_every == 1
     (acting,) = recipe_of(BASE, 100).stages
-    assert acting == dataclasses.replace(laptop(Scale.LAPTOP).stages[1], steps=100)
+    whole = laptop(Scale.LAPTOP).stages[1]
+    assert acting == dataclasses.replace(whole, steps=100, rows=Rows(4, 0, 224)) and whole.rows == Rows(8, 0, 448)
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -111,16 +114,15 @@ def test_an_unknown_arm_lists_the_known_ones():
 
 
 def test_a_run_leaves_rows_that_name_arm_and_seed(samples, smoke, trained, tmp_path, monkeypatch):
-    """The real thing at smoke size, on another re-planning interval too."""
+    """The real thing at smoke size."""
     monkeypatch.setattr(ablation, "laptop", lambda scale: smoke)
-    monkeypatch.setattr(ablation, "REPLAN", (2,))
     config = {"seed": 5, "steps": 2, "data": [samples], "suite": "open", "episodes": 1, "start": str(trained[0])}
-    for arm, expected in ((BASE, [BASE, "re-plan every 2"]), ("no glimpses", ["no glimpses"]), (WHOLE, [WHOLE])):
+    for arm in (BASE, "no glimpses", WHOLE):
         folder = tmp_path / arm
         result = run({**config, "arm": arm}, folder)
         lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
         rows = [Row.from_json(line) for line in lines]
-        assert [row.arm for row in rows] == expected
+        assert [row.arm for row in rows] == [arm]
         assert {row.clusters["training_seed"] for row in rows} == {5}
         assert {row.scene for row in rows} and len({row.scene for row in rows}) == 1  # the same scenes
         assert json.loads((folder / "checkpoint" / "config.json").read_text())["weights"] == rows[0].checkpoint
@@ -133,3 +135,14 @@ def test_a_run_leaves_rows_that_name_arm_and_seed(samples, smoke, trained, tmp_p
             k.split(".")[0] for k in now if now[k].shape == before[k].shape and (now[k] - before[k]).abs().max() > 2e-6
         }
         assert changed == ({"head"} if arm != WHOLE else {k.split(".")[0] for k in now})
+
+
+def test_how_often_to_plan_anew_is_asked_of_the_checkpoint_as_it_is(trained, tmp_path):
+    arm = "re-plan every 4"
+    config = {"arm": arm, "seed": 0, "suite": "open", "episodes": 1, "start": str(trained[0])}
+    run(config, tmp_path)
+    (row,) = map(Row.from_json, (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines())
+    (expected,) = evaluate(str(trained[0]), "open", 1, VALIDATION.start, arm=arm, replan_interval=4, progress=False)
+    clusters = {**expected.clusters, "training_seed": 0}
+    assert row == dataclasses.replace(expected, clusters=clusters, seconds=row.seconds)
+    assert not (tmp_path / "checkpoint").exists()
