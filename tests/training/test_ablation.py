@@ -29,7 +29,7 @@ CHANGED = {
     "mean square error": {"model.robust": 0.0},
     "AdamW alone": {"muon": False},
     "no pointing scenes": {"seeing.pointing": 0},
-    "no point-only rows": {"acting.point_only": 0, "acting.demonstrations": 18},
+    "no point-only rows": {"acting.point_only": 0, "acting.demonstrations": 9},
     "relative joints": {"model.action_space": "relative_joints"},
     "absolute joints": {"model.action_space": "absolute_joints"},
     "no image tokens": {"model.image_tokens": False},
@@ -77,7 +77,7 @@ def test_the_base_is_the_laptop_recipe_shortened():
     assert recipe_of(BASE, 2).validate_every == 1
     (acting,) = recipe_of(BASE, 100).stages
     whole = laptop(Scale.LAPTOP).stages[1]
-    assert acting == dataclasses.replace(whole, steps=100, rows=Rows(4, 0, 224)) and whole.rows == Rows(8, 0, 448)
+    assert acting == dataclasses.replace(whole, steps=100, rows=Rows(2, 0, 112)) and whole.rows == Rows(8, 0, 448)
 
 
 @pytest.mark.parametrize("arm", ARMS)
