@@ -131,6 +131,8 @@ def test_the_older_format(make, tmp_path):
     for e in range(3):
         table = pq.read_table(out / info["data_path"].format(episode_chunk=0, episode_index=e))
         np.testing.assert_array_equal(np.stack(table.column("action").to_numpy()), new.episode(e)["action"])
+        hints = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+        assert hints["action"]["_type"] == "Sequence"  # datasets before 4 refuses a file that says "List"
         for key in new.cameras:
             path = out / info["video_path"].format(episode_chunk=0, episode_index=e, video_key=key)
             assert path.read_bytes() == new.video_of(key, e).read_bytes()

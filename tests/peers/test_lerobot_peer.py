@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pilab.data.lerobot import DatasetWriter, Feature, LeRobotDataset, VideoCodec
-from tests.peers.make_environment import PYTHON
+from pilab.data.lerobot.edit import export_v21, split
+from tests.peers.make_environment import OLDER, PYTHON
 
 pytestmark = [
     pytest.mark.peers,
@@ -87,6 +88,29 @@ def test_the_library_reads_what_we_write(tmp_path, codec):
         scene = json.dumps({"seed": e})
         writer.save_episode(arrays, f"put {e % 3}", {"scene": scene, "verb": "put", "operator": None, "quality": e})
     same(lerobot("read", writer.root, tmp_path), LeRobotDataset(writer.root))
+
+
+@pytest.mark.skipif(not OLDER.exists(), reason=f"no {OLDER}; make it with tests/peers/make_environment.py")
+def test_an_older_library_reads_what_we_export(tmp_path):
+    """lerobot 0.3.3, of the format v2.1 that openpi reads, with the `datasets` of its time."""
+    ours = LeRobotDataset(Path(__file__).parents[2] / "data_samples" / "demonstrations")
+    split(ours.root, tmp_path / "some", [0, 7, 20])
+    export_v21(tmp_path / "some", tmp_path / "old", progress=False)
+    path, some = tmp_path / "read.npz", LeRobotDataset(tmp_path / "some")
+    command = [str(PYTHON), str(HERE / "lerobot21_side.py"), str(OLDER), str(tmp_path / "old"), str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    theirs = dict(np.load(path))
+    assert theirs["lengths"].tolist() == some.lengths.tolist()
+    back = [some.episode(e) for e in range(3)]
+    for key in [*some.features, "task"]:
+        expected = np.concatenate([np.asarray(episode[key]) for episode in back])
+        assert theirs[key].shape == expected.shape, key
+        if key in some.cameras:
+            assert np.abs(theirs[key].astype(int) - expected).max() <= 1, key
+        else:
+            np.testing.assert_array_equal(theirs[key], expected, err_msg=key)
+    np.testing.assert_allclose(theirs["stats/action/mean"], some.stats["action"]["mean"], rtol=1e-5)
 
 
 def test_the_library_reads_past_what_a_killed_writer_left(tmp_path):

@@ -178,7 +178,7 @@ def export_v21(source: str | Path, out: str | Path, *, progress: bool = True) ->
         raise DatasetError(f"{images[0]} is stored as images; v2.1 is written with videos only")
     if out.exists() and any(out.iterdir()):
         raise DatasetError(f"{out} is not empty; choose another folder")
-    size, schema, videos = dataset.info.chunks_size, dataset.info.data_schema(), dataset.info.keys("video")
+    size, schema, videos = dataset.info.chunks_size, _older(dataset.info.data_schema()), dataset.info.keys("video")
     codecs = {key: VideoCodec.from_info(dataset.features[key].info) for key in videos}
     episodes, stats = [], []
     with explained(out):
@@ -215,6 +215,12 @@ def export_v21(source: str | Path, out: str | Path, *, progress: bool = True) ->
             text = "".join(json.dumps(line) + "\n" for line in lines)
             (out / "meta" / f"{name}.jsonl").write_text(text, encoding="utf-8")
     return out
+
+
+def _older(schema: pa.Schema) -> pa.Schema:
+    """The schema as `datasets` before 4 names its types, which knows no "List" and refuses the file."""
+    hints = schema.metadata[b"huggingface"].replace(b'"_type": "List"', b'"_type": "Sequence"')
+    return schema.with_metadata({**schema.metadata, b"huggingface": hints})
 
 
 def _same(first: LeRobotDataset, other: LeRobotDataset) -> None:
