@@ -28,6 +28,7 @@ from pilab.contracts import DatasetError, PilabError, Scale, Scene
 from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.pointing import PointingScenes
+from pilab.notebook import SAMPLES
 from pilab.robots.collection import Recipe, collect
 from pilab.robots.timing import measure as robots
 from pilab.world import objects
@@ -36,7 +37,6 @@ from pilab.world.scenes import sample_scene
 
 REPEATS = 5
 DEMONSTRATIONS = 60
-SAMPLES = Path(__file__).parents[1] / "data_samples" / "demonstrations"  # what training is timed on: the same for all
 SCALE = Scale.LAPTOP  # of the recipe that is timed
 ROBOTS = {"seconds": 10.0, "asks": 200}  # see robots.timing
 TRAINING = {"steps": 30, "pictures": 300, "repeats": 50}  # see timing.measure

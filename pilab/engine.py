@@ -151,7 +151,8 @@ class Engine:
                     time.sleep(POLL)
                     working = any(self.status(run) in ("queued", "running") for run in runs)
                     bar.total, done = _progress(runs)
-                    bar.update(done - bar.n)
+                    if done != bar.n:  # in a log every update is a line
+                        bar.update(done - bar.n)
         except BaseException:
             for run in [run for run in set(runs) if run in self._queue or run in self._running]:
                 self.cancel(run)

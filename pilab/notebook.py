@@ -22,6 +22,7 @@ from pilab.contracts import PilabError, Row, Scale
 from pilab.engine import provenance
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
+SAMPLES = FOLDER.parent / "data_samples" / "demonstrations"  # 54 episodes of the script, over six verbs
 ROWS = FOLDER.parent / "data_samples" / "rows"  # NN.jsonl.gz: what the results of notebook NN are computed from
 
 

@@ -270,13 +270,15 @@ class Mixture(torch.utils.data.IterableDataset):
 
     def __init__(
         self, demonstrations: Demonstrations, scenes: PointingScenes | None, normaliser: Normaliser,
-        tokenizer: Tokenizer, rows: Rows | Callable[[int], Rows], seed: int, stale: int = 10,
+        tokenizer: Tokenizer, rows: Rows | Callable[[int], Rows], seed: int, stale: int = 10, untold: bool = False,
     ) -> None:  # fmt: skip
-        """rows: of every step, or of each."""
+        """rows: of every step, or of each. untold: pictures come from frames without points, if there are any."""
         super().__init__()
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
         self.config, self.start = demonstrations.config, 0
+        rest = demonstrations.training[~demonstrations.pointed[demonstrations.training]]
+        self.shown = rest if untold and len(rest) else demonstrations.training
 
     def __iter__(self) -> Iterator[list[Batch]]:
         # Each of n loading processes makes every n-th step; the loader takes them in turn, so that nothing depends on n.
@@ -289,7 +291,7 @@ class Mixture(torch.utils.data.IterableDataset):
         d, rows = self.demonstrations, self.rows(number) if callable(self.rows) else self.rows
         told = rows.point_only if len(d.tellable) else 0
         shown = rows.demonstrations + (rows.point_only - told) // PICTURE  # who cannot be told has to look
-        batches = [self.demonstrated(rng.choice(d.training, shown), rng)]
+        batches = [self.demonstrated(rng.choice(self.shown, shown), rng)]
         if rows.pointing and self.scenes is not None:
             batches.append(self.pointed(rows.pointing, rng))
         if told:

@@ -33,6 +33,7 @@ class Recipe:
     noise: float = 1.0  # … the share of them that is disturbed, …
     close: float = 0.5  # … and how much near things: see world.demonstrators.CoverageNoise
     labels: bool = True  # False: pictures, joints and instructions alone, as of a robot that nobody labels anything for
+    untold: bool = False  # pictures come from frames without points: a person's few, beside many that can be told
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
@@ -126,7 +127,25 @@ def practise(scale: Scale) -> Recipe:
     return Recipe((Stage(steps, rows, ("head",)),), pointing_scenes=0, model=SHORT)
 
 
-RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop, "practise": practise}
+def teach(scale: Scale) -> Recipe:
+    """Something new from a handful of a person's demonstrations, on top of a checkpoint: the head alone.
+
+    Give it older data too, as a second dataset: what is not rehearsed is forgotten (Robins 1995). What is new has no thought
+    yet, and the thoughts of the old tasks would be in its way: it acts on the instruction.
+    """
+    driving = Driving(thinks=False)
+    if scale is Scale.SMOKE:
+        stages = (Stage(2, Rows(4, 0, 8), ("head",)),)
+        return Recipe(
+            stages, untold=True, pointing_scenes=0, validate_every=2, success_episodes=0, warm_up=1, driving=driving
+        )
+    stages = (Stage(300, Rows(24, 0, 224), ("head",)),)
+    return Recipe(
+        stages, untold=True, pointing_scenes=0, model=SHORT, validate_every=100, success_episodes=0, driving=driving
+    )
+
+
+RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop, "practise": practise, "teach": teach}
 
 
 def find_recipe(name: str, scale: Scale) -> Recipe:

@@ -74,10 +74,12 @@ def train(
     )
     if before:
         normaliser = _inherit(model, before, normaliser, recipe.anew)
-    mixture = Mixture(demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval)
+    mixture = Mixture(
+        demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval, recipe.untold
+    )
     labels = demonstrations.labels
-    # Only the language loss reaches all of the trunk: without it, the actions have to train it.
-    insulate = recipe.insulate and labels["subtasks"]
+    # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.
+    insulate = recipe.insulate and (labels["subtasks"] or all(stage.only for stage in recipe.stages))
     learner, clock = Learner(model.to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
     origin = {
         "recipe": asdict(recipe), "data": demonstrations.origin, "labels": labels, "reserved": demonstrations.reserved,

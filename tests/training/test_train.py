@@ -15,7 +15,7 @@ from pilab.robots.executor import batch
 from pilab.training import train as training
 from pilab.training.data import PICTURE, Demonstrations, Mixture, Rows
 from pilab.training.module import Learner, augmented
-from pilab.training.recipes import RECIPES, Recipe, Stage, find_recipe
+from pilab.training.recipes import RECIPES, Recipe, Stage, find_recipe, teach
 from pilab.vla.checkpoint import CARD, Checkpoint
 from pilab.vla.model import VLA
 from pilab.vla.policy import VLAPolicy
@@ -240,6 +240,15 @@ def test_a_strangers_dataset(own, learn, smoke, config, tmp_path, pointing):
     losses["action"].backward()
     for part in (done.model.vision, done.model.text, done.model.trunk):
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+
+
+def test_who_teaches_the_head_alone_leaves_the_rest_as_it_is(own, learn, trained, tmp_path):
+    """Also where nothing but the actions could train it."""
+    recipe = teach(Scale.SMOKE)
+    done = learn(tmp_path, dataclasses.replace(recipe, model={}), [own], start=trained[0])
+    assert done.origin["insulated"] is True and done.origin["labels"]["subtasks"] is False
+    now, before = done.model.state_dict(), trained[1].model.state_dict()
+    assert {k.split(".")[0] for k in now if (now[k] - before[k]).abs().max() > 2e-6} == {"head"}
 
 
 def test_the_recipe_may_leave_the_trunk_open(learn, smoke, tmp_path):
