@@ -53,14 +53,24 @@ CELLS = {"rig": RIG, "busy": BUSY, "selftest": TEST, "file": FILE, "look": LOOK,
 WITHOUT = {"@jupyterlab/apputils-extension/kernels-settings": {"commsOverSubshells": "disabled"}}
 
 
+def write_book(folder: Path, cells: dict[str, str]) -> None:
+    """desk.ipynb, a cell for each source."""
+    written = [
+        {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "execution_count": None, "id": name}
+        for name, source in cells.items()
+    ]
+    book = {"cells": written, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}}}
+    (folder / "desk.ipynb").write_text(json.dumps(book | {"nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
+
+
 class Desk:
     """A page with the cockpit, and the truth about the robot."""
 
-    def __init__(self, page: Any, folder: Path) -> None:
-        self.page, self.folder = page, folder
+    def __init__(self, page: Any, folder: Path, cells: dict[str, str]) -> None:
+        self.page, self.folder, self.cells = page, folder, list(cells)
 
     def run(self, cell: str) -> list[dict[str, Any]]:
-        outputs = self.page.evaluate(RUN, list(CELLS).index(cell))["outputs"]
+        outputs = self.page.evaluate(RUN, self.cells.index(cell))["outputs"]
         assert [o for o in outputs if o["output_type"] == "error"] == []
         return outputs
 
@@ -106,15 +116,10 @@ class Desk:
 @pytest.fixture(scope="module", params=[None, WITHOUT], ids=["subshells", "no subshells"])
 def desk(request, tmp_path_factory) -> Iterator[Desk]:
     folder, own = tmp_path_factory.mktemp("desk"), tmp_path_factory.mktemp("own")
-    cells = [
-        {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "execution_count": None, "id": name}
-        for name, source in CELLS.items()
-    ]
-    book = {"cells": cells, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}}}
-    (folder / "desk.ipynb").write_text(json.dumps(book | {"nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
+    write_book(folder, CELLS)
     with serving(folder, own, request.param) as address, browsing() as page:
         open_notebook(page, address, "desk.ipynb")
-        desk = Desk(page, folder)
+        desk = Desk(page, folder, CELLS)
         desk.subshells, desk.address = request.param is None, address
         desk.run("rig")
         page.locator(".pilab-cockpit").wait_for()
