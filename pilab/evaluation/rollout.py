@@ -134,7 +134,7 @@ def evaluate(
     reels = {s.hash: Reel() for s in asked} if on_episode else {}
     trials = (
         CONTROLS[control](
-            Trial(s, watch=reels[s.hash].watch if on_episode else None),
+            Trial(s, watch=reels[s.hash].watch, cameras=executor.cameras) if on_episode else Trial(s),
             np.random.default_rng([s.seed, zlib.crc32(control.encode())]),
         )
         for s in asked

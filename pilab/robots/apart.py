@@ -7,6 +7,8 @@ Design choices
 * **What runs there is named**: `MODULE:OBJECT` and JSON arguments. A driver belongs to one process, and nothing is pickled.
 * Orders go one way and every frame the other, as MessagePack through the pipes of the process. What a driver prints goes to
   this process's errors and is never taken for a message.
+* **The loop's thread goes before others** where the system lets it (Linux: root, or a limit `rtprio` for the user): a busy
+  core then makes it wait no longer. Elsewhere it takes its turn.
 * **A lost notebook is a lost person.** No heartbeat comes any more, so the robot holds and then lets go; when the pipe
   closes, so does the loop. When the process ends, that stands in the status, and the robot counts as disarmed.
 """
@@ -39,6 +41,7 @@ from pilab.robots.safety import Decision, Event, Mode
 ORDERS = ("arm", "disarm", "stop", "instruct", "say", "go_home", "drive", "release")
 MOST_WAITING = 300  # frames on their way: ten seconds that a notebook may be away without a gap in its recording
 LARGEST = 64 * 2**20  # bytes of a message
+REALTIME = 10  # priority of the loop's thread, 1 to 99: before all ordinary threads, after drivers of the system
 
 
 @dataclass(frozen=True)
@@ -240,6 +243,7 @@ def serve(orders: BinaryIO, out: BinaryIO) -> None:
     except LoopError as error:
         _write(out, {"failure": str(error)})
         return
+    loop.between(lambda robot: _go_first())  # in the loop's thread, which is not armed yet
     sender = threading.Thread(target=send, name="pilab-sender", daemon=True)
     sender.start()
     try:
@@ -249,6 +253,13 @@ def serve(orders: BinaryIO, out: BinaryIO) -> None:
     finally:
         loop.close()
         box.put(None)  # the robot stays connected and held, as after any `ControlLoop.close`
+
+
+def _go_first() -> None:
+    """Real-time scheduling for the calling thread, not for threads that it starts; where it may."""
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REALTIME))
 
 
 def _status(status: Status) -> dict[str, Any]:

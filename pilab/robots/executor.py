@@ -142,7 +142,7 @@ class Executor:
             for episode in episodes:
                 episode.replan |= thought != episode.thought
                 episode.thought, episode.think_at = thought, episode.steps + self.think_interval
-        elif self.thinks:
+        else:
             self._think(episodes, told)
         due = [i for i, e in enumerate(episodes) if self._must_plan(e)]
         if due:
@@ -150,6 +150,10 @@ class Executor:
                 self._await(episodes[i], chunk)
                 episodes[i].replan = False
         return [self.next(e, o) for e, o in zip(episodes, observations, strict=True)]
+
+    def looks(self, episode: Episode) -> bool:
+        """Whether the next `step` asks the policy, which needs its pictures then; a Thought given to `step` may ask, too."""
+        return self._must_think(episode) or self._must_plan(episode)
 
     # ---------------------------------------------------------------------------------------------------- in real time
     def ask(self, episode: Episode, observation: Observation) -> Callable[[], Episode] | None:
@@ -164,8 +168,7 @@ class Executor:
         episode.waiting, episode.replan = None, False
 
         def infer() -> Episode:
-            if self.thinks:
-                self._think([asked], told)
+            self._think([asked], told)
             self._await(asked, self._plan([asked], told)[0])
             return asked
 
@@ -210,15 +213,14 @@ class Executor:
         Noise that comes with the observation is used instead of the episode's own.
         """
         told = [self._tell(episode, observation)]
-        if self.thinks:
-            self._think([episode], told)
+        self._think([episode], told)
         chunk = self._plan([episode], told)[0]
         episode.steps += min(self.replan_interval or len(chunk), len(chunk))
         return chunk
 
     # ------------------------------------------------------------------------------------------------------------ parts
     def _think(self, episodes: Sequence[Episode], told: list[Observation]) -> None:
-        due = [i for i, e in enumerate(episodes) if e.steps >= e.think_at and not e.coached]
+        due = [i for i, e in enumerate(episodes) if self._must_think(e)]
         if not due:
             return
         new = self.policy.think(batch([told[i] for i in due]), [episodes[i].thought for i in due])
@@ -237,6 +239,9 @@ class Executor:
             seen = {image_key(name) for name in self.cameras}
             told = {k: v for k, v in told.items() if not k.startswith("observation.images.") or k in seen}
         return told
+
+    def _must_think(self, episode: Episode) -> bool:
+        return self.thinks and episode.steps >= episode.think_at and not episode.coached
 
     def _must_plan(self, episode: Episode) -> bool:
         if episode.replan:

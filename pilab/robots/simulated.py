@@ -1,7 +1,8 @@
 """Many simulated worlds, one Executor, simulated time: the loop under every evaluation and every collection.
 
 Worlds advance in parallel threads (MuJoCo releases the GIL); the policy is called once per control step for all of them.
-When an episode ends its place is taken by the next trial, so the batch stays full.
+When an episode ends its place is taken by the next trial, so the batch stays full. Pictures are most of the work: they are
+taken when the policy is about to look.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Trial:
     view: Callable[[Observation], Observation] | None = None  # what a control does to the observation
     watch: Callable[[World, Observation, Command], None] | None = None  # called before each step: recorders, films
     points: bool = False  # observe where everything is, for recorders
-    cameras: tuple[str, ...] | None = ()  # cameras rendered beyond those the policy reads; None for all
+    cameras: (
+        tuple[str, ...] | None
+    ) = ()  # cameras rendered at every step, whether the policy looks or not; None for all
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,13 @@ class _Running:
         self.monitor = Monitor(self.world, trial.scene.goal)
         self.followed = self.monitor if trial.spoken is None else Monitor(self.world, said.goal)
         self.episode = executor.begin(said.instruction, trial.scene.seed)
-        self.said = said
-        wanted, extra = executor.cameras, trial.cameras
-        self.cameras = None if wanted is None or extra is None else tuple(dict.fromkeys((*wanted, *extra)))
+        self.said, self.executor = said, executor
         self.observation = self._observe()
 
     def _observe(self) -> Observation:
-        seen = self.world.observe(self.cameras, self.trial.points)
+        wanted, always = self.executor.cameras if self.executor.looks(self.episode) else (), self.trial.cameras
+        cameras = None if wanted is None or always is None else tuple(dict.fromkeys((*wanted, *always)))
+        seen = self.world.observe(cameras, self.trial.points)
         seen[SCENE] = self.said  # a privileged policy obeys what was said
         return self.trial.view(seen) if self.trial.view else seen
 

@@ -11,6 +11,7 @@ import pytest
 
 from pilab import notebook
 from pilab.contracts import TASK, Row, Thought, points_key
+from pilab.data.lerobot import LeRobotDataset
 from pilab.evaluation.rollout import evaluate
 from pilab.vla.policy import Look
 from pilab.world.environment import World
@@ -54,6 +55,12 @@ SWAPPED = swapped(
     *[(False, True)] * 6, (True, False), *[(False, False)] * 3
 )  # 4 did not follow, 1 of these did not listen
 
+SAMPLES = LeRobotDataset(notebook.SAMPLES)
+BEFORE, AFTER = (
+    [Row("episode", arm, "put", "none", i, str(i), bool(done), {}, {}) for i, done in enumerate(outcomes)]
+    for arm, outcomes in (("before", (1, 1, 1, 0, 0)), ("after", (1, 1, 0, 1, 0)))
+)
+
 # notebook → exercise → (what to do with the solution before it is checked, wrong answers as functions of the solution)
 ANSWERS: dict[str, dict[str, tuple[Callable[[Any], Any], list[Callable[[Any], Any]]]]] = {
     "00": {
@@ -78,7 +85,22 @@ ANSWERS: dict[str, dict[str, tuple[Callable[[Any], Any], list[Callable[[Any], An
             lambda policy: rows(policy()),
             [lambda p: rows("hold"), lambda p: rows("demonstrator"), lambda p: []],
         ),
-    }
+    },
+    "01": {
+        "1": (lambda both: both, [lambda both: (0.3, 14), lambda both: (1 / 30, 126), lambda both: (0.1, 43)]),
+        "2": (
+            lambda share: (SAMPLES, share(SAMPLES)),
+            [lambda share: (SAMPLES, 0.0), lambda share: (SAMPLES, 1 - share(SAMPLES))],
+        ),
+        "3": (
+            lambda share: (BEFORE, AFTER, share(BEFORE, AFTER)),
+            [
+                lambda share: (BEFORE, AFTER, 0.2),  # of all scenes, not of those done before
+                lambda share: (BEFORE, AFTER, 0.5),  # what is kept, where a quarter is new
+                lambda share: ([], AFTER, 0.0),
+            ],
+        ),
+    },
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -66,6 +67,29 @@ def test_it_drives_records_and_holds_without_a_heartbeat(loop, tmp_path):
     assert np.ptp(data.columns[STATE][:, 5]) > 0.1
     until(lambda: loop.status.mode is Mode.HOLDING)
     until(lambda: loop.status.mode is Mode.DISARMED)
+
+
+def may_go_first() -> bool:
+    """Whether a process of ours may ask for real-time scheduling here."""
+    ask = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+    return (
+        hasattr(os, "SCHED_RR")
+        and not subprocess.run([sys.executable, "-c", ask], stderr=subprocess.DEVNULL).returncode
+    )
+
+
+@pytest.mark.skipif(not may_go_first(), reason="no real-time scheduling for this user")
+def test_its_thread_goes_first_and_no_other_does(loop):
+    """Threads that the loop starts, such as those of a policy, take their turn."""
+
+    def first() -> list[bool]:
+        threads = os.listdir(f"/proc/{loop._process.pid}/task")
+        return [os.sched_getscheduler(int(t)) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR for t in threads]
+
+    until(lambda: sum(first()) == 1)
+    loop.arm()
+    drive(loop, lambda: loop.status.mode is Mode.ARMED)
+    assert sum(first()) == 1 and len(first()) > 2
 
 
 def test_orders_and_errors_come_and_go(loop):

@@ -359,6 +359,35 @@ def test_policies_see_the_cameras_they_read_and_no_others():
     assert SCENE not in Looker.keys
 
 
+def test_pictures_are_taken_when_the_policy_is_about_to_look():
+    """And what it does with them is the same as if there were more."""
+
+    class Looker(Policy):
+        cameras, replan_interval, think_interval = ("base",), 4, 10
+
+        def think(self, observation, previous):
+            return [Thought(subtask=str(picture.mean())) for picture in observation["observation.images.base"]]
+
+        def act(self, observation, thought):
+            bright = observation["observation.images.base"].mean((1, 2, 3)) / 255
+            drift = np.linspace(0, 0.2, 8)[:, None] * bright[:, None, None] * (1 + len(thought[0].subtask) / 50)
+            return observation[STATE][:, None] + drift
+
+    def run(**how):
+        seen, commands = [], []
+        trial = Trial(
+            sample_scene(1, "put"),
+            watch=lambda w, o, c: (seen.append("observation.images.base" in o), commands.append(c.executed)), **how,
+        )  # fmt: skip
+        (outcome,) = simulate(Executor(Looker(), BODY), [trial])
+        return seen, np.array(commands), outcome.world.state
+
+    (some, commands, end), (every, same, alike) = run(), run(cameras=None)
+    assert all(every) and [i for i, there in enumerate(some[:21]) if there] == [0, 4, 8, 10, 12, 16, 20]
+    np.testing.assert_array_equal(commands, same)
+    np.testing.assert_array_equal(end, alike)
+
+
 def test_hold_stays_and_ends_late():
     scene = sample_scene(1, "put")
     (outcome,) = simulate(Executor(Hold(), BODY), [Trial(scene)])

@@ -48,7 +48,7 @@ def test_what_stands_in_a_card(folder, smoke):
     assert f"{size:.1f} MB" in text
     assert "`relative_pose`" in text and "`flow`" in text
     assert "base 128×96" in text and "no touch, no force" in text
-    assert "demonstrations (54 episodes, 2,768 frames)" in text
+    assert "demonstrations (54 episodes, 2,724 frames)" in text
     assert "labels: points, subtasks, scenes" in text and "8 pointing scenes" in text
     assert "2 steps of 4 demonstrations + 4 pointing rows, then 2 steps of 4 demonstrations + 8 point-only rows" in text
     assert "(head only)" in text and "seed 0" in text
