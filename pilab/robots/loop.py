@@ -159,15 +159,24 @@ class ControlLoop:
         """Move slowly and straight (in joint angles) home, and rest there until somebody speaks, drives or arms."""
         self._orders.put(self._pilot.go_home)
 
-    def between(self, call: Callable[[Robot], object]) -> None:
-        """Have `call(robot)` done in the loop's thread while the robot is not armed, such as to reset a simulated one."""
+    def between(self, call: Callable[[Robot], object]) -> Future[object]:
+        """Have `call(robot)` done in the loop's thread while the robot is not armed, such as to reset a simulated one.
+
+        `result()` of what comes back waits for it, and raises what it raised; `LoopError` while the robot is armed.
+        """
+        answer: Future[object] = Future()
 
         def order() -> None:
-            if self.safety.mode.engaged:
-                raise LoopError(f"not done: the robot is {self.safety.mode}; disarm it first")
-            call(self.robot)
+            try:
+                if self.safety.mode.engaged:
+                    raise LoopError(f"not done: the robot is {self.safety.mode}; disarm it first")
+                answer.set_result(call(self.robot))
+            except Exception as error:
+                answer.set_exception(error)
+                raise
 
         self._orders.put(order)
+        return answer
 
     def drive(self, action: np.ndarray | None) -> None:
         """A person's wish (A,), joint targets; None to stay. Also the heartbeat: repeat it until `release`."""

@@ -30,7 +30,7 @@ from pilab.world.scenes import VALIDATION
 BASE = "recipe"
 WHOLE = "recipe, all anew"
 ANEW = (WHOLE, "no pointing scenes", "not insulated", "no labels")
-SHARE = 4
+SHARE = 4  # one row in so many
 
 
 def fewer(rows: Rows) -> Rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -148,6 +149,7 @@ def _inherit(model: VLA, before: Checkpoint, fresh: Normaliser, anew: Sequence[s
 
 def make_trainer(recipe: Recipe, folder: str | Path, callbacks: list[Callback], **options: object) -> pl.Trainer:
     """Lightning's Trainer as trainings and timings use it; each start writes a `folder`/log/version_N/metrics.csv."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # devices and advertisements
     return pl.Trainer(
         **{
             "max_steps": recipe.steps, "devices": 1, "precision": recipe.precision, "gradient_clip_val": recipe.clip,

@@ -185,6 +185,23 @@ def test_words_reach_the_policy():
     assert [(f.task, f.thought.author) for f in frames] == [("do it", "person")] * 2 + [("do that", "policy")]
 
 
+def test_what_is_to_be_done_between_says_when_it_is():
+    bench = Bench()
+    done = bench.loop.between(lambda robot: robot is bench.robot)
+    assert not done.done()
+    bench.go()
+    assert done.result(0) is True
+    broken = bench.loop.between(lambda robot: 1 / 0)
+    bench.armed()
+    refused = bench.loop.between(lambda robot: None)
+    bench.go()
+    with pytest.raises(ZeroDivisionError):
+        broken.result(0)
+    with pytest.raises(LoopError, match="disarm it first"):
+        refused.result(0)
+    assert "disarm it first" in bench.loop.status.errors["order"]  # for who does not ask
+
+
 def test_between_two_actions_the_way_is_straight():
     frames = Bench(Turn(), hz=30).armed().go(9)
     assert rolls(frames) == pytest.approx([100 / 3 * x / 100 for x in range(1, 10)], abs=2e-3)
