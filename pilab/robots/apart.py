@@ -7,8 +7,9 @@ Design choices
 * **What runs there is named**: `MODULE:OBJECT` and JSON arguments. A driver belongs to one process, and nothing is pickled.
 * Orders go one way and every frame the other, as MessagePack through the pipes of the process. What a driver prints goes to
   this process's errors and is never taken for a message.
-* **The loop's thread goes before others** where the system lets it (Linux: root, or a limit `rtprio` for the user): a busy
-  core then makes it wait no longer. Elsewhere it takes its turn.
+* **The loop goes first** where the system lets it (Linux: root, or a limit `rtprio` for the user), and so do the two threads
+  that carry its messages: who waits for a busy core while it holds the interpreter makes the loop wait, too. With the
+  loop's thread alone the 99th percentile of its jitter stayed at 4 to 19 ms, with all three it is 0.2 to 2.3.
 * **A lost notebook is a lost person.** No heartbeat comes any more, so the robot holds and then lets go; when the pipe
   closes, so does the loop. When the process ends, that stands in the status, and the robot counts as disarmed.
 """
@@ -41,7 +42,7 @@ from pilab.robots.safety import Decision, Event, Mode
 ORDERS = ("arm", "disarm", "stop", "instruct", "say", "go_home", "drive", "release")
 MOST_WAITING = 300  # frames on their way: ten seconds that a notebook may be away without a gap in its recording
 LARGEST = 64 * 2**20  # bytes of a message
-REALTIME = 10  # priority of the loop's thread, 1 to 99: before all ordinary threads, after drivers of the system
+REALTIME = 10  # priority, 1 to 99: before all ordinary threads, after drivers of the system
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,7 @@ def serve(orders: BinaryIO, out: BinaryIO) -> None:
             box.put((frame, loop.status))
 
     def send() -> None:
+        _go_first()
         while True:
             try:
                 item = box.get(timeout=0.2)
@@ -246,6 +248,7 @@ def serve(orders: BinaryIO, out: BinaryIO) -> None:
     loop.between(lambda robot: _go_first())  # in the loop's thread, which is not armed yet
     sender = threading.Thread(target=send, name="pilab-sender", daemon=True)
     sender.start()
+    _go_first()
     try:
         while (order := _receive(orders)) is not None:
             if order.get("order") in ORDERS:
