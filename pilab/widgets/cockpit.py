@@ -35,7 +35,7 @@ from pilab.robots.operator import Operator, is_number
 from pilab.widgets.page import HERE, jpeg, script
 
 FPS = 24  # pictures a second, at most
-WINDOW = 2  # pictures that the browser has not shown yet, at most
+WINDOW = 3  # pictures that the browser has not shown yet, at most
 SILENT = 1.0  # s without a heartbeat after which nobody watches
 
 

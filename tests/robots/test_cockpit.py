@@ -131,7 +131,7 @@ def test_pictures_wait_for_the_page(rig):
     beat(rig, 0.8)
     pictures = [(c, b) for c, b in rig.out if c["do"] == "picture"]
     assert len(pictures) == WINDOW and all(b[:2] == b"\xff\xd8" for _, blobs in pictures for b in blobs)
-    assert [len(blobs) for _, blobs in pictures] == [3, 3]
+    assert {len(blobs) for _, blobs in pictures} == {3}  # cameras
     rig.receive({"do": "hello"})
     beat(rig, 0.4)
     assert len([c for c, _ in rig.out if c["do"] == "picture"]) == 2 * WINDOW
