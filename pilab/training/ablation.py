@@ -34,7 +34,7 @@ SHARE = 4  # one row in so many
 
 
 def fewer(rows: Rows) -> Rows:
-    """A quarter of every kind: in a few minutes, more steps teach more than more rows."""
+    """A quarter of every kind, so that the few minutes of an arm hold more steps: early on, these count for more."""
     return Rows(*(number // SHARE for number in dataclasses.astuple(rows)))
 
 
@@ -85,7 +85,10 @@ def recipe_of(arm: str, steps: int) -> Recipe:
 
 
 def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """One arm with one seed: train, then measure. config: arm, seed, steps, data, start, suite, episodes."""
+    """One arm with one seed: train (unless it is one of `REPLAN`), then measure.
+
+    config: arm, seed, steps, data, start, suite, episodes.
+    """
     arm, seed, folder = config["arm"], config["seed"], Path(folder)
     if arm in REPLAN:
         checkpoint = Checkpoint.load(config["start"])

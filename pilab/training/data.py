@@ -278,7 +278,7 @@ class Mixture(torch.utils.data.IterableDataset):
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
         self.config, self.start = demonstrations.config, 0
         rest = demonstrations.training[~demonstrations.pointed[demonstrations.training]]
-        self.shown = rest if untold and len(rest) else demonstrations.training
+        self.pictured = rest if untold and len(rest) else demonstrations.training
 
     def __iter__(self) -> Iterator[list[Batch]]:
         # Each of n loading processes makes every n-th step; the loader takes them in turn, so that nothing depends on n.
@@ -291,7 +291,7 @@ class Mixture(torch.utils.data.IterableDataset):
         d, rows = self.demonstrations, self.rows(number) if callable(self.rows) else self.rows
         told = rows.point_only if len(d.tellable) else 0
         shown = rows.demonstrations + (rows.point_only - told) // PICTURE  # who cannot be told has to look
-        batches = [self.demonstrated(rng.choice(self.shown, shown), rng)]
+        batches = [self.demonstrated(rng.choice(self.pictured, shown), rng)]
         if rows.pointing and self.scenes is not None:
             batches.append(self.pointed(rows.pointing, rng))
         if told:

@@ -55,6 +55,11 @@ def train(
     embodiment = find_body(body)
     before = Checkpoint.load(start) if start else None
     if before is None:
+        if all(stage.only for stage in recipe.stages):
+            parts = ", ".join(sorted({part for stage in recipe.stages for part in stage.only}))
+            raise PolicyError(
+                f"this recipe trains nothing but {parts}; start from a checkpoint that sees, with --start"
+            )
         config = getattr(VLAConfig, recipe.size)(embodiment, **{"body": body, **recipe.model})
     elif before.model.config.body != body:
         raise PolicyError(

@@ -348,12 +348,12 @@ def test_beside_labelled_frames_others_stay_unlabelled(samples, own, config, dem
 def test_pictures_can_be_left_to_what_cannot_be_told(samples, own, config, demonstrations):
     both, size = Demonstrations([samples, own], config, duo.BODY), len(demonstrations.state)
     mixture = Mixture(both, None, both.normaliser(), T, Rows(6, 0, 8), seed=0, untold=True)
-    assert set(mixture.shown) == {frame for frame in both.training if frame >= size}
+    assert set(mixture.pictured) == {frame for frame in both.training if frame >= size}
     for shown, told in (mixture.step(number) for number in range(3)):
         assert read(shown) == ["tidy up the table"] * 6 and not shown.labelled.any()
         assert "tidy up the table" not in read(told) and len(told.text) == 8
     labelled = Mixture(demonstrations, None, demonstrations.normaliser(), T, Rows(6, 0, 8), seed=0, untold=True)
-    assert (labelled.shown == demonstrations.training).all()  # everything can be told: then pictures of it, too
+    assert (labelled.pictured == demonstrations.training).all()  # everything can be told: then pictures of it, too
 
 
 def test_an_episode_of_other_words_than_its_scene_has_no_scene(samples, config, monkeypatch):

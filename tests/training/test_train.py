@@ -251,6 +251,11 @@ def test_who_teaches_the_head_alone_leaves_the_rest_as_it_is(own, learn, trained
     assert {k.split(".")[0] for k in now if (now[k] - before[k]).abs().max() > 2e-6} == {"head"}
 
 
+def test_a_head_alone_needs_somebody_who_sees(own, learn, tmp_path):
+    with pytest.raises(PolicyError, match="trains nothing but head; start from a checkpoint that sees, with --start"):
+        learn(tmp_path, teach(Scale.SMOKE), [own])
+
+
 def test_the_recipe_may_leave_the_trunk_open(learn, smoke, tmp_path):
     recipe = dataclasses.replace(smoke, stages=(Stage(1, Rows(2, 2, 0)),), validate_every=5, insulate=False)
     assert learn(tmp_path, recipe).origin["insulated"] is False
