@@ -44,7 +44,8 @@ function render({ model, el }) {
   let shownAt = null, shownAge = 0;
 
   // --------------------------------------------------------------------------------------------------------- controls
-  const focus = make("div", { class: "pilab-cockpit", tabindex: "0" });
+  // Jupyter takes keys before any listener here hears them: without the attribute, "a" would insert a cell.
+  const focus = make("div", { class: "pilab-cockpit", tabindex: "0", "data-lm-suppress-shortcuts": "true" });
   focus.addEventListener("keydown", (event) => {
     if (event.target.tagName === "INPUT" && event.target.type === "text") return;
     if (event.code === "Space" || event.code === "Escape") { event.preventDefault(); event.stopPropagation(); stop(); return; }

@@ -111,7 +111,7 @@ function render({ model, el }) {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.code];
     if (step) { event.preventDefault(); event.stopPropagation(); pause(); seek(frame + step); }
   };
-  el.append(make("div", { class: "pilab-episodes", tabindex: "0", onkeydown: keys }, [
+  el.append(make("div", { class: "pilab-episodes", tabindex: "0", "data-lm-suppress-shortcuts": "true", onkeydown: keys }, [
     make("div", { class: "pilab-pictures" }, canvases), make("div", { class: "pilab-row" }, [play, slider, clock]),
     words, chart, make("div", { class: "pilab-row" }, [make("strong", { text: name }), find]), make("div", { class: "pilab-table" }, [table]), note,
   ]));

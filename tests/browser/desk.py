@@ -1,4 +1,4 @@
-"""A JupyterLab of the test's own, and a browser that looks at it: process groups and folders of their own, on loopback."""
+"""A JupyterLab or Notebook 7 of its own, and a browser to look at it: own process groups and folders, on loopback."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ MARKS = [
 
 
 @contextlib.contextmanager
-def serving(folder: Path, own: Path, settings: dict[str, dict[str, Any]] | None = None) -> Iterator[str]:
-    """The address of a JupyterLab that serves `folder` and keeps everything of its own in `own`.
+def serving(
+    folder: Path, own: Path, settings: dict[str, dict[str, Any]] | None = None, app: str = "lab"
+) -> Iterator[str]:
+    """The address under which a JupyterLab ("lab") or a Notebook 7 ("notebooks") opens what is in `folder`.
 
-    settings: of JupyterLab's extensions, by "EXTENSION/PLUGIN".
+    It keeps everything of its own in `own`. settings: of JupyterLab's extensions, by "EXTENSION/PLUGIN".
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -51,17 +53,19 @@ def serving(folder: Path, own: Path, settings: dict[str, dict[str, Any]] | None 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values), encoding="utf-8")
     environment = os.environ | places | {"PYTHONPATH": str(Path(pilab.__file__).parents[1])}
+    module = {"lab": "jupyterlab", "notebooks": "notebook"}[app]
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
+        sys.executable, "-m", module, "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
         f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
     ]  # fmt: skip
     with open(own / "lab.log", "wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(f"{address}/api/status", server, own / "lab.log")
-            yield address
+            yield f"{address}/lab/tree" if app == "lab" else f"{address}/{app}"
         finally:
             _stop(server)
 
@@ -84,7 +88,7 @@ def browsing() -> Iterator[Any]:
 
 def open_notebook(page: Any, address: str, name: str) -> None:
     """Open it and wait for its kernel."""
-    page.goto(f"{address}/lab/tree/{name}?reset")
+    page.goto(f"{address}/{name}?reset")
     kernel = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
     page.wait_for_function(f"() => {kernel} === 'idle'")
 

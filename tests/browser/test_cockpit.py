@@ -1,4 +1,4 @@
-"""The cockpit in JupyterLab: pictures stream, keys move the arm, and every way to lose the page ends in a held robot.
+"""The cockpit in JupyterLab and Notebook 7: pictures stream, keys move the arm, every lost page ends in a held robot.
 
 What the robot does is read from a file that a thread of the kernel writes, so that a busy cell cannot hide it.
 """
@@ -113,14 +113,19 @@ class Desk:
         )
 
 
-@pytest.fixture(scope="module", params=[None, WITHOUT], ids=["subshells", "no subshells"])
+@pytest.fixture(
+    scope="module",
+    params=[("lab", None), ("lab", WITHOUT), ("notebooks", None)],
+    ids=["subshells", "no subshells", "Notebook 7"],
+)
 def desk(request, tmp_path_factory) -> Iterator[Desk]:
     folder, own = tmp_path_factory.mktemp("desk"), tmp_path_factory.mktemp("own")
     write_book(folder, CELLS)
-    with serving(folder, own, request.param) as address, browsing() as page:
+    app, settings = request.param
+    with serving(folder, own, settings, app) as address, browsing() as page:
         open_notebook(page, address, "desk.ipynb")
         desk = Desk(page, folder, CELLS)
-        desk.subshells, desk.address = request.param is None, address
+        desk.subshells, desk.address = settings is None, address
         desk.run("rig")
         page.locator(".pilab-cockpit").wait_for()
         desk.until(lambda s: s["watched"])
@@ -152,6 +157,18 @@ def test_keys_move_the_arm_and_blur_releases_them(desk):
     desk.page.wait_for_timeout(400)
     assert desk.moved(0.6) < 0.01
     desk.page.keyboard.up("w")
+
+
+def test_the_notebook_does_not_hear_the_keys_of_the_cockpit(desk):
+    """Its own: "a" and "b" insert a cell, "m" turns the cockpit's into text, "x" cuts it."""
+    kinds = "() => [...jupyterapp.shell.currentWidget.content.model.cells].map(cell => cell.type)"
+    before = desk.page.evaluate(kinds)
+    for key in "abmx":
+        desk.focus()
+        desk.page.keyboard.press(key)
+        desk.page.wait_for_timeout(100)
+    assert desk.page.evaluate(kinds) == before == ["code"] * len(CELLS)
+    assert "pilab-cockpit" in desk.page.evaluate("() => document.activeElement.className")
 
 
 def test_record_keep_discard_undo(desk):
