@@ -48,20 +48,21 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    weight.mul_(1 - group["lr"] * group["weight_decay"])
-                    direction = self._muon(weight, group) if group["muon"] else self._adam(weight, group)
-                    weight.add_(direction, alpha=-group["lr"])
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            directions = self._muon(weights, group) if group["muon"] else [self._adam(w, group) for w in weights]
+            for weight, direction in zip(weights, directions, strict=True):
+                weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"])
         return loss
 
-    def _muon(self, weight: Tensor, group: dict) -> Tensor:
-        state = self.state[weight]
-        if not state:
-            state["momentum"] = torch.zeros_like(weight)
-        state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-        ahead = weight.grad.lerp(state["momentum"], group["momentum"])  # Nesterov's
-        return orthogonal(ahead).mul_(0.2 * max(weight.shape) ** 0.5)
+    def _muon(self, weights: list[Tensor], group: dict) -> list[Tensor]:
+        ahead = []
+        for weight in weights:
+            state = self.state[weight]
+            if not state:
+                state["momentum"] = torch.zeros_like(weight)
+            state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+            ahead.append(weight.grad.lerp(state["momentum"], group["momentum"]))  # Nesterov's
+        return [d.mul_(0.2 * max(d.shape) ** 0.5) for d in orthogonal(ahead)]
 
     def _adam(self, weight: Tensor, group: dict) -> Tensor:
         state, (first, second) = self.state[weight], group["betas"]
@@ -76,12 +77,21 @@ class Muon(torch.optim.Optimizer):
         return state["mean"] / (1 - first**steps) / deviation
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix with singular values of about 1, by Newton–Schulz iterations in float32, (m, n) → (m, n)."""
+def orthogonal(matrices: list[Tensor]) -> list[Tensor]:
+    """The nearest matrices with singular values of about 1, by Newton–Schulz iterations in float32, each (m, n) → (m, n).
+
+    Matrices of one shape go through the iterations together: one large product is faster than many small ones.
+    """
     a, b, c = NEWTON_SCHULZ
-    wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    x = wide.float() / wide.float().norm().clamp(min=1e-7)
-    for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x if len(matrix) <= matrix.shape[1] else x.T).to(matrix.dtype)
+    wide = [m if len(m) <= m.shape[1] else m.T for m in matrices]
+    found: list[Tensor | None] = [None] * len(wide)
+    for shape in dict.fromkeys(m.shape for m in wide):
+        which = [i for i, m in enumerate(wide) if m.shape == shape]
+        x = torch.stack([wide[i] for i in which]).float()
+        x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+        for _ in range(ITERATIONS):
+            gram = x @ x.mT
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        for i, one in zip(which, x, strict=True):
+            found[i] = (one if wide[i] is matrices[i] else one.T).to(matrices[i].dtype)
+    return found

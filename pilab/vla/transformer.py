@@ -26,13 +26,22 @@ def block_mask(query: Tensor, key: Tensor, present: Tensor) -> Tensor:
     return ((key[:, None] <= query[:, :, None]) & present[:, None])[:, None]
 
 
-def rotate(x: Tensor, positions: Tensor, base: float = 1000.0) -> Tensor:
-    """Rotary position embedding (Su et al. 2021, arXiv:2104.09864): x (B, heads, T, D), positions (B, T) → x turned."""
-    half = x.shape[-1] // 2
-    frequency = base ** (-torch.arange(half, device=x.device, dtype=x.dtype) / half)
-    angle = positions[:, None, :, None].to(x.dtype) * frequency
-    a, b = x[..., :half], x[..., half:]
-    return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1)
+def turns(positions: Tensor, size: int, base: float = 1000.0) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, (B, 1, T, size) each, by which `rotate` turns what stands at positions (B, T)."""
+    half = size // 2
+    frequency = base ** (-torch.arange(half, device=positions.device, dtype=torch.float32) / half)
+    angle = positions[:, None, :, None] * frequency
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
+
+
+def rotate(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary position embedding (Su et al. 2021, arXiv:2104.09864): x (B, heads, T, D) → x turned.
+
+    Number i and number i + D/2 are the two coordinates that turn together.
+    """
+    cos, sin = turns
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 class AdaRMSNorm(nn.Module):
@@ -48,7 +57,7 @@ class AdaRMSNorm(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift, gate = self.modulation(condition)[:, None].chunk(3, -1)
-        return self.norm(x) * (1 + scale) + shift, gate
+        return torch.addcmul(shift, self.norm(x), 1 + scale), gate
 
 
 class Block(nn.Module):
@@ -70,29 +79,32 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        positions: Tensor,
+        turns: tuple[Tensor, Tensor],
         mask: Tensor,
         context: tuple[Tensor, Tensor] | None = None,
         condition: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """x (B, T, d), positions (B, T), mask (B, 1, T, C + T), context: C keys and values to attend to besides.
+        """x (B, T, d), its `turns`, mask (B, 1, T, C + T), context: C keys and values to attend to besides.
 
         Returns the new x and this layer's own keys and values.
         """
         h, gate = self._norm(self.before_attention, x, condition)
-        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in self.qkv(h).chunk(3, -1))
-        q, k = rotate(q, positions), rotate(k, positions)
+        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, T, d / heads) each
+        q, k = rotate(q, turns), rotate(k, turns)
         keys, values = (
             (k, v) if context is None else (torch.cat([c, t], 2) for c, t in zip(context, (k, v), strict=True))
         )
         h = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask).transpose(1, 2).flatten(2)
-        x = x + gate * self.out(h)
+        x = self._add(x, gate, self.out(h))
         h, gate = self._norm(self.before_mlp, x, condition)
         up, through = self.up(h).chunk(2, -1)
-        return x + gate * self.down(F.silu(up) * through), (k, v)
+        return self._add(x, gate, self.down(F.silu(up) * through)), (k, v)
 
-    def _norm(self, norm: nn.Module, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | float]:
-        return norm(x, condition) if self.conditioned else (norm(x), 1.0)
+    def _norm(self, norm: nn.Module, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return norm(x, condition) if self.conditioned else (norm(x), None)
+
+    def _add(self, x: Tensor, gate: Tensor | None, branch: Tensor) -> Tensor:
+        return x + branch if gate is None else torch.addcmul(x, gate, branch)
 
 
 class Transformer(nn.Module):
@@ -111,9 +123,14 @@ class Transformer(nn.Module):
         context: Cache | None = None,
         condition: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
-        """Arguments as for `Block`, the context with one entry for each layer. Returns (B, T, d) and the new cache."""
+        """x (B, T, d) at positions (B, T), the rest as for `Block`, the context with one entry for each layer.
+
+        Returns (B, T, d) and the new cache.
+        """
         cache: Cache = []
+        where = turns(positions, x.shape[-1] // self.blocks[0].heads)
+        mask = torch.zeros_like(mask, dtype=x.dtype).masked_fill_(~mask, -torch.inf)  # once, not in every layer
         for i, block in enumerate(self.blocks):
-            x, own = block(x, positions, mask, None if context is None else context[i], condition)
+            x, own = block(x, where, mask, None if context is None else context[i], condition)
             cache.append(own)
         return self.norm(x), cache

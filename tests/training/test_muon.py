@@ -14,10 +14,19 @@ from pilab.training.muon import Muon, orthogonal
 def test_all_directions_count_alike(shape):
     torch.manual_seed(0)
     matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -1, shape[1]))
-    values = torch.linalg.svdvals(orthogonal(matrix))
+    (found,) = orthogonal([matrix])
+    values = torch.linalg.svdvals(found)
     assert values.min() > 0.4 and values.max() < 1.3
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    assert torch.nn.functional.cosine_similarity(orthogonal(matrix).flatten(), (u @ v).flatten(), dim=0) > 0.95
+    assert torch.nn.functional.cosine_similarity(found.flatten(), (u @ v).flatten(), dim=0) > 0.95
+
+
+def test_matrices_together_are_each_as_alone():
+    torch.manual_seed(0)
+    matrices = [torch.randn(shape) for shape in ((8, 32), (32, 8), (16, 16), (8, 32), (5, 7))]
+    for matrix, found in zip(matrices, orthogonal(matrices), strict=True):
+        assert found.shape == matrix.shape
+        torch.testing.assert_close(found, orthogonal([matrix])[0])
 
 
 def weights() -> list[torch.nn.Parameter]:

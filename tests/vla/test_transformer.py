@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pilab.vla.transformer import AdaRMSNorm, Block, Transformer, block_mask, rotate
+from pilab.vla.transformer import AdaRMSNorm, Block, Transformer, block_mask, rotate, turns
 
 
 def drawn(*shape, seed=0):
@@ -70,7 +70,7 @@ def test_later_words_change_no_bit_of_earlier_ones(net):
 # ------------------------------------------------------------------------------------------------------------ positions
 def test_rotation_keeps_lengths_and_starts_at_nothing():
     x = drawn(2, 3, 4, 16)
-    turned = rotate(x, torch.tensor([[0, 1, 7, 300]]).expand(2, 4))
+    turned = rotate(x, turns(torch.tensor([[0, 1, 7, 300]]).expand(2, 4), 16))
     torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
     assert torch.equal(turned[:, :, 0], x[:, :, 0])
     assert not torch.allclose(turned[:, :, 1:], x[:, :, 1:])
@@ -79,7 +79,7 @@ def test_rotation_keeps_lengths_and_starts_at_nothing():
 def test_rotation_is_relative():
     """Dot products depend on the difference of positions alone."""
     q, k = drawn(1, 2, 1, 16), drawn(1, 2, 1, 16, seed=1)
-    at = lambda x, p: rotate(x, torch.tensor([[p]]))  # noqa: E731
+    at = lambda x, p: rotate(x, turns(torch.tensor([[p]]), 16))  # noqa: E731
     dot = lambda i, j: (at(q, i) * at(k, j)).sum(-1)  # noqa: E731
     for i, j, shift in ((3, 1, 20), (0, 5, 77), (9, 9, 41)):
         torch.testing.assert_close(dot(i, j), dot(i + shift, j + shift), atol=1e-4, rtol=0)
@@ -119,7 +119,7 @@ def test_an_untrained_conditioned_block_is_an_ordinary_one():
     torch.manual_seed(0)
     plain, block = Block(32, 2), Block(32, 2, conditioned=True)
     block.load_state_dict({k: v for k, v in plain.state_dict().items() if not k.startswith("before")}, strict=False)
-    x, where, mask = drawn(2, 3, 32), torch.arange(3).expand(2, 3), torch.ones(2, 1, 3, 3, dtype=torch.bool)
+    x, where, mask = drawn(2, 3, 32), turns(torch.arange(3).expand(2, 3), 16), torch.ones(2, 1, 3, 3, dtype=torch.bool)
     for seed in (1, 2):
         out, _ = block(x, where, mask, None, drawn(2, 32, seed=seed))
         torch.testing.assert_close(out, plain(x, where, mask)[0])
