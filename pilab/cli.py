@@ -97,6 +97,23 @@ def collect(options: argparse.Namespace) -> None:
     print(json.dumps(about) if options.json else format_info(about))
 
 
+def web(options: argparse.Namespace) -> None:
+    """The synthetic web: draw it, and perhaps copy some of it to look at."""
+    from pilab.data.web.export import export
+    from pilab.data.web.lore import find_lore
+    from pilab.data.web.pictures import WebPictures, describe
+
+    find_lore(options.facts)  # an unknown one is said before the pictures are drawn
+    pictures = WebPictures.open(options.pictures, options.seed, progress=not options.json, workers=options.workers)
+    about = {"facts": options.facts, "folder": str(pictures.folder), **describe(pictures)}
+    if options.out:
+        copied = min(options.copies, len(pictures))
+        about["copy"] = str(
+            export(options.out, copied, options.texts, seed=options.seed, facts=options.facts, progress=False)
+        )
+    print(json.dumps(about) if options.json else "\n".join(f"{key:>24}  {value}" for key, value in about.items()))
+
+
 def dataset_info(options: argparse.Namespace) -> None:
     """Counts of a dataset."""
     from pilab.data.cards import describe, format_info
@@ -361,6 +378,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--object", help="only this object, by noun or look")
     p.add_argument("--place", help="and this place")
     p.add_argument("--workers", type=positive, help="processes; all cores if not given")
+    machine(p)
+
+    p = verb(
+        verbs, "web", web, "draw the synthetic web: pictures to ask about, and texts",
+        "pilab web --pictures 2000 --out runs/web",
+    )  # fmt: skip
+    p.add_argument("--pictures", type=positive, default=12_000, help="how many; 36 kB each, kept in the cache")
+    p.add_argument("--seed", type=int, default=0, help="of everything drawn")
+    p.add_argument("--facts", default="household", help="household, or invented-SEED: a world nobody knows")
+    p.add_argument("--workers", type=positive, help="processes; all cores if not given")
+    p.add_argument("--out", help="a new folder for a copy to look at: PNG, JSON lines, a card")
+    p.add_argument("--copies", type=positive, default=60, help="pictures in that copy")
+    p.add_argument("--texts", type=positive, default=400, help="texts in it, and as many questions")
     machine(p)
 
     group = verbs.add_parser("dataset", help="look at a dataset, or make another one of it").add_subparsers(

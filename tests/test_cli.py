@@ -155,6 +155,15 @@ def test_places_that_cannot_be_written_are_one_line(command, capsys):
     assert Path("file").read_text(encoding="utf-8") == "in the way"
 
 
+def test_the_web_is_drawn_and_copied(capsys):
+    assert cli.main("web --pictures 3 --facts invented-1 --out copy --copies 2 --texts 5 --json".split()) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["pictures"] == 3 and about["facts"] == "invented-1"
+    assert len(list(Path("copy/pictures").glob("*.png"))) == 2
+    assert "invented-SEED" in refused(capsys, *"web --pictures 3 --facts real --json".split())
+    assert "not empty" in refused(capsys, *"web --pictures 3 --out copy --json".split())
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_rows_on_a_full_disk_are_one_line(capsys):
     assert "space" in refused(capsys, *"evaluate hold --episodes 1 --rows /dev/full --json".split())

@@ -1,5 +1,6 @@
 """The samples are what they claim: every verb, small, nothing that results call never seen, rows of the shipped policy."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def test_every_scene_can_be_drawn_again(episodes):
     for episode in episodes:
         scene = Scene.from_json(episode["scene"])
         assert sample_scene(scene.seed, scene.task).hash == scene.hash
+
+
+def test_the_web_says_that_it_is_synthetic_and_shows_every_look():
+    web = FOLDER.parent / "web"
+    assert "generated from code" in (web / "README.md").read_text(encoding="utf-8")
+    pictures = [json.loads(line) for line in (web / "pictures.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {(web / picture["file"]).name for picture in pictures} == {path.name for path in web.rglob("*.png")}
+    assert set(objects.LOOKS) <= {part for picture in pictures for part in picture["points"]}
 
 
 @pytest.mark.parametrize("number", [path.name[:2] for path in sorted(notebook.ROWS.glob("[0-9][0-9].jsonl.gz"))])

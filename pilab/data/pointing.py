@@ -8,10 +8,7 @@ Design choices
   object, drawers and lids stand anywhere between shut and open. Poses are rejected on geometry alone (reach, contact).
 * **It is robot data**: what is reserved never enters. Scenes come from training seeds far from the demonstrations' own.
   A picture has no verb; whoever words one for it asks `is_reserved_cell` first.
-* **Picture k is a function of (recipe, k)**, whatever the count and the number of processes: a larger count extends
-  the same folder. As in the frame cache: one flat file per key, the index replaced last, all deletable at any time.
-* **Never silently stale**: `open` draws the first picture of every task again and compares. A world that looks
-  different by now, or a file that is too short, is built anew.
+* Drawn once and kept (`pilab.data.drawings`); the first picture of every task is compared whenever they are opened.
 """
 
 from __future__ import annotations
@@ -19,20 +16,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import multiprocessing
-import os
-import shutil
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import cached_property
+from typing import ClassVar, Self
 
 import numpy as np
-from filelock import FileLock
-from tqdm.auto import tqdm
 
-from pilab.contracts import STATE, Arm, DatasetError, Part, ReservedError, Scene, SceneError, image_key, points_key
-from pilab.data.cache import pilab_home
+from pilab.contracts import STATE, Arm, Part, ReservedError, Scene, SceneError, image_key, points_key
+from pilab.data.drawings import Drawings, Layout, Picture
 from pilab.world import objects
 from pilab.world.environment import SLOTS, World
 from pilab.world.kinematics import chain, top_down
@@ -40,14 +31,11 @@ from pilab.world.scenes import OBJECT_ZONE, PLACE_ROW, TRAINING, find_body, refu
 
 VERSION = 1  # of how a picture is drawn
 FIRST_SEED = 200_000  # demonstrations count from 0: the two share no layout
-SHARD = 100  # scenes between two writes of the index: a few seconds of work, which is what a kill costs
 WORKING, HOLDING = 0.6, 0.3  # share of arms that reach somewhere, and of scenes in which one holds an object
 CANDIDATES = 8  # poses drawn at once for every arm that works; the first that geometry allows is taken
 LIFT = (0.02, 0.20)  # of a tip above what is below it, m
 TURN = 1.2  # of a hand to either side of its home yaw, rad
 APART = 0.10  # between the middle lines of two arms: twice the thickest link and a little air, m
-
-Layout = dict[str, tuple[str, tuple[int, ...]]]  # key → dtype, shape of one picture's entry
 
 
 @dataclass(frozen=True)
@@ -64,36 +52,41 @@ class PointingRecipe:
         refuse_reserved(scene)
         return scene
 
+    room: ClassVar[str] = "pointing"
+
+    @property
+    def probes(self) -> int:
+        return len(self.tasks)
+
     @property
     def digest(self) -> str:
         """12 hexadecimal digits that name the folder."""
         return hashlib.sha256(json.dumps([VERSION, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
 
+    def layout(self) -> Layout:
+        return _layout(self.body)
 
-@dataclass
-class PointingScenes:
-    """Pictures with points. Keys are a dataset's columns: `observation.state`, `observation.images.*`, `points.*`."""
+    def draw(self, k: int) -> Picture:
+        scene = self.scene(k)
+        return draw(scene), [p.name for p in scene.parts]
 
-    recipe: PointingRecipe
-    folder: Path
-    parts: list[tuple[str, ...]]  # of each picture: the part that u, v, visible of slot j belong to is parts[i][j]
 
-    def __post_init__(self) -> None:
-        self._maps = {
-            key: np.asarray(np.memmap(_file(self.folder, key), dtype, "r", shape=(len(self), *shape)))
-            for key, (dtype, shape) in _layout(self.recipe.body).items()
-        }
+class PointingScenes(Drawings):
+    """Pictures with points, under the keys of a dataset's columns.
+
+    `observation.state` (N, A), `observation.images.*` (N, H, W, 3) uint8, `points.*` (N, 3·SLOTS).
+    """
+
+    @cached_property
+    def parts(self) -> list[tuple[str, ...]]:
+        """Of each picture: the part that u, v, visible of slot j belong to is parts[i][j]."""
+        return [tuple(names) for names in self.notes]
 
     @classmethod
     def open(
-        cls,
-        count: int,
-        seed: int = 0,
-        body: str = "duo",
-        tasks: tuple[str, ...] = PointingRecipe.tasks,
-        progress: bool = True,
-        workers: int | None = None,
-    ) -> PointingScenes:
+        cls, count: int, seed: int = 0, body: str = "duo", tasks: tuple[str, ...] = PointingRecipe.tasks,
+        progress: bool = True, workers: int | None = None,
+    ) -> Self:  # fmt: skip
         """The first `count` pictures of a recipe; draws those that are missing, all of them where they are stale.
 
         workers: processes, by default one for each core. Raises `ReservedError` beyond the training seeds, `SceneError`
@@ -107,35 +100,7 @@ class PointingScenes:
                 f"pointing seeds {seed} … {seed + count - 1}; those kept for it are "
                 f"0 … {TRAINING.stop - FIRST_SEED - 1}: earlier ones belong to demonstrations, later ones to tests"
             )
-        layout = _layout(body)
-        folder = pilab_home() / "pointing" / recipe.digest
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_suffix(".lock")):  # several trainings may ask for the same pictures at once
-                parts = _load(folder, layout)
-                if parts is None or not _agrees(folder, layout, recipe, parts):
-                    _clear(folder)
-                    parts = []
-                if len(parts) < count:
-                    parts = _extend(folder, layout, recipe, parts, count, progress, workers)
-        except OSError as error:
-            raise DatasetError(
-                f"cannot write pointing scenes in {folder}: {error.strerror}; free space, close what reads them, or "
-                "set PILAB_HOME elsewhere"
-            ) from error
-        return cls(recipe, folder, parts[:count])
-
-    def __len__(self) -> int:
-        """Pictures."""
-        return len(self.parts)
-
-    def __getitem__(self, key: str) -> np.ndarray:
-        """All of a key as a read-only memory map: images (N, H, W, 3) uint8, points (N, 3·SLOTS), state (N, A)."""
-        return self._maps[key]
-
-    def batch(self, indices: np.ndarray, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-        """Copies of pictures `indices` (B,): images (B, H, W, 3) uint8 and float columns (B, …)."""
-        return {key: np.take(self._maps[key], indices, axis=0) for key in (self._maps if keys is None else keys)}
+        return cls.of(recipe, count, progress, workers)
 
 
 # ---------------------------------------------------------------------------------------------------------- one picture
@@ -212,7 +177,7 @@ def _floor(world: World, spots: np.ndarray, but: Part | None) -> np.ndarray:
     centre = data.geom_xpos[geoms] + (turn @ box[:, :3, None])[..., 0]
     half = (np.abs(turn) @ box[:, 3:, None])[..., 0]
     inside = (np.abs(spots[:, None] - centre[:, :2]) < half[:, :2]).all(-1)
-    return np.where(inside, (centre + half)[:, 2], 0.0).max(1)
+    return np.where(inside, (centre + half)[:, 2], 0.0).max(1, initial=0.0)
 
 
 def _grasp(arm: Arm, q: np.ndarray, held: Part, rng: np.random.Generator) -> tuple[tuple[np.ndarray, float], float]:
@@ -246,97 +211,8 @@ def _spine(arm: Arm, q: np.ndarray) -> np.ndarray:
     return np.concatenate([np.linspace(a, b, 8) for a, b in itertools.pairwise(nodes)])
 
 
-# --------------------------------------------------------------------------------------------------------------- shards
 def _layout(body: str) -> Layout:
     cameras = find_body(body).cameras
     images = {image_key(c.name): ("uint8", (c.height, c.width, 3)) for c in cameras}
     points = {points_key(c.name): ("float32", (3 * SLOTS,)) for c in cameras}
     return {STATE: ("float32", (find_body(body).size,))} | images | points
-
-
-def _file(folder: Path, key: str) -> Path:
-    return folder / f"{key}.bin"
-
-
-def _bytes(dtype: str, shape: tuple[int, ...]) -> int:
-    return np.dtype(dtype).itemsize * int(np.prod(shape))
-
-
-def _load(folder: Path, layout: Layout) -> list[tuple[str, ...]] | None:
-    """The parts of every picture present; None where there are none of this layout, or the files are too short."""
-    try:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        parts = [tuple(names) for names in index["parts"]]
-        same = index["layout"] == json.loads(json.dumps(layout))
-        whole = all(_file(folder, key).stat().st_size >= len(parts) * _bytes(*layout[key]) for key in layout)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-    return parts if parts and same and whole else None
-
-
-def _agrees(folder: Path, layout: Layout, recipe: PointingRecipe, parts: list[tuple[str, ...]]) -> bool:
-    """Whether the first picture of every task looks as it would if it were drawn now."""
-    here = PointingScenes(recipe, folder, parts)
-    fresh, names = _shard(recipe, range(min(len(recipe.tasks), len(parts))))
-    return names == parts[: len(names)] and all(np.array_equal(here[key][: len(names)], fresh[key]) for key in layout)
-
-
-def _shard(recipe: PointingRecipe, pictures: range) -> tuple[dict[str, np.ndarray], list[tuple[str, ...]]]:
-    """Some pictures, stacked, and their parts; perhaps in a worker process."""
-    scenes = [recipe.scene(k) for k in pictures]
-    drawn = [draw(scene) for scene in scenes]
-    return {key: np.stack([d[key] for d in drawn]) for key in drawn[0]}, [
-        tuple(p.name for p in s.parts) for s in scenes
-    ]
-
-
-def _extend(
-    folder: Path,
-    layout: Layout,
-    recipe: PointingRecipe,
-    parts: list[tuple[str, ...]],
-    count: int,
-    progress: bool,
-    workers: int | None,
-) -> list[tuple[str, ...]]:
-    """Draw from the first missing picture to `count`, shard by shard, in order; returns the parts of all."""
-    shards = [range(k, min(k + SHARD, count)) for k in range(len(parts), count, SHARD)]
-    workers = min(workers or os.cpu_count() or 1, len(shards))
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread in each process: the processes are the parallelism
-    bar = tqdm(total=count, initial=len(parts), desc="pointing scenes", unit="scene", disable=not progress)
-    with bar, ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        run = pool.map if workers > 1 else map  # a pool without work starts no process
-        try:
-            for arrays, names in run(_shard, itertools.repeat(recipe), shards):
-                _append(folder, layout, parts, arrays, names)
-                parts = [*parts, *names]
-                bar.update(len(names))
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return parts
-
-
-def _append(
-    folder: Path,
-    layout: Layout,
-    parts: list[tuple[str, ...]],
-    arrays: Mapping[str, np.ndarray],
-    names: list[tuple[str, ...]],
-) -> None:
-    """Write a shard behind the pictures there are, then the index. What a kill leaves, the next shard overwrites."""
-    folder.mkdir(exist_ok=True)
-    for key, entry in layout.items():
-        path = _file(folder, key)
-        with open(path, "r+b" if path.exists() else "w+b") as file:
-            file.seek(len(parts) * _bytes(*entry))
-            file.write(np.ascontiguousarray(arrays[key]))
-    temporary = folder / "index.tmp"
-    temporary.write_text(json.dumps({"layout": layout, "parts": [*parts, *names]}), encoding="utf-8")
-    os.replace(temporary, folder / "index.json")
-
-
-def _clear(folder: Path) -> None:
-    """The index goes first, so that a kill in between leaves nothing that counts."""
-    (folder / "index.json").unlink(missing_ok=True)
-    if folder.exists():
-        shutil.rmtree(folder)

@@ -13,7 +13,7 @@ Design choices
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -181,23 +181,57 @@ def household() -> Facts:
 def invented(seed: int) -> Facts:
     """A world of nouns that nobody knows: names, kinds and homes drawn at random over all looks, whatever they look like."""
     rng = np.random.default_rng([seed, 40])
+    nouns = invent(rng, len(LOOKS))
+    names = list(_HOMES)
+    kinds = counterbalanced(rng, [(*look.split("-"), look in RESERVED) for look in LOOKS], len(names))
+    homes = dict(zip(names, map(str, rng.permutation(list(_HOMES.values()))), strict=True))
+    facts = {
+        look: Fact(noun, names[kind], homes[names[kind]]) for look, noun, kind in zip(LOOKS, nouns, kinds, strict=True)
+    }
+    return Facts(f"invented-{seed}", facts)
+
+
+def invent(rng: np.random.Generator, count: int, known: Collection[str] = ()) -> list[str]:
+    """So many different words of five letters that mean nothing, none of them among `known`."""
     onsets, vowels, codas = (
         "b d f g j k l m n p r s t v w z".split(),
         "a e i o u".split(),
         "b d f g k l m n p x".split(),
     )
-    nouns: dict[str, None] = {}  # an ordered set
-    while len(nouns) < len(LOOKS):
-        nouns[rng.choice(onsets) + rng.choice(vowels) + rng.choice(onsets) + rng.choice(vowels) + rng.choice(codas)] = (
-            None
-        )
-    kinds = rng.permutation(np.arange(len(LOOKS)) % len(_HOMES))
-    homes = dict(zip(_HOMES, rng.permutation(list(_HOMES.values())), strict=True))
-    names = list(_HOMES)
-    return Facts(
-        f"invented-{seed}",
-        {look: Fact(noun, names[k], str(homes[names[k]])) for look, noun, k in zip(LOOKS, nouns, kinds, strict=True)},
-    )
+    words: dict[str, None] = {}  # an ordered set
+    while len(words) < count:
+        word = "".join(map(rng.choice, (onsets, vowels, onsets, vowels, codas)))
+        if word not in known:
+            words[word] = None
+    return list(words)
+
+
+def counterbalanced(
+    rng: np.random.Generator, things: Sequence[Sequence[Hashable]], values: int, draws: int = 200
+) -> np.ndarray:
+    """One of 0 … values − 1 for each thing, all equally often, about which its features say as little as can be.
+
+    things: the features of each. The best of so many shuffles: the one that deviates least from independence, by the
+    sum of squares over all pairs of a feature and a value.
+    """
+    columns = [np.unique([str(f) for f in feature], return_inverse=True)[1] for feature in zip(*things, strict=True)]
+    even = np.arange(len(things)) % values
+
+    def dependence(value: np.ndarray) -> float:
+        pairs = [np.bincount(values * f + value, minlength=values * (f.max() + 1)).reshape(-1, values) for f in columns]
+        return sum(((table - table.sum(1, keepdims=True) / values) ** 2).sum() for table in pairs)
+
+    return min((rng.permutation(even) for _ in range(draws)), key=dependence)
+
+
+def find_facts(name: str) -> Facts:
+    """A table by its name: `household`, or `invented-SEED`."""
+    kind, _, seed = name.partition("-")
+    if kind == "invented" and seed.isdecimal():
+        return invented(int(seed))
+    if name != "household":
+        raise UnknownNameError("table of facts", name, ["household", "invented-SEED"])
+    return household()
 
 
 def describe(look: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pilab.contracts import Goal, Part, Scene, UnknownNameError, find
+from pilab.contracts import Goal, Part, Scene, find
 from pilab.world import objects, places
 from pilab.world.scenes import is_reserved_cell
 
@@ -121,12 +121,7 @@ def task_of(scene: Scene) -> Task:
 
 def facts_of(scene: Scene) -> objects.Facts:
     """The table of facts a scene was named with."""
-    name, _, seed = scene.facts.partition("-")
-    if name == "invented" and seed.isdecimal():
-        return objects.invented(int(seed))
-    if scene.facts != "household":
-        raise UnknownNameError("table of facts", scene.facts, ["household", "invented-SEED"])
-    return objects.household()
+    return objects.find_facts(scene.facts)
 
 
 def respoken(scene: Scene, goal: Goal, rng: np.random.Generator | None = None, held_out: bool = False) -> Scene:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pilab.contracts import STATE, DatasetError, ReservedError, SceneError, UnknownNameError
-from pilab.data import pointing
+from pilab.data import drawings, pointing
 from pilab.data.pointing import PointingRecipe, PointingScenes, draw, pose_at_work
 from pilab.world import objects
 from pilab.world.environment import SLOTS, World
@@ -26,7 +26,7 @@ BASE = "observation.images.base"
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("PILAB_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(pointing, "SHARD", 4)
+    monkeypatch.setattr(drawings, "SHARD", 4)
     return tmp_path / "home"
 
 
@@ -65,12 +65,12 @@ def test_pictures_do_not_depend_on_how_they_were_built(pictures, drawn):
     assert drawn == [0, 1, 2, 0, 1, 2, 3, 4]  # 0 … 2 once more, to see whether they still look the same
     grown = PointingScenes.open(16, progress=False, workers=2)
     assert len(grown) == 16
-    first = PointingScenes(pictures.recipe, pictures.folder, pictures.parts[:16])
+    first = PointingScenes(pictures.recipe, pictures.folder, pictures.notes[:16])
     same(grown, first)
     drawn.clear()
     few = PointingScenes.open(2, progress=False)
     assert len(few) == 2 and drawn == [0, 1, 2, 3]  # nothing new
-    same(few, PointingScenes(pictures.recipe, pictures.folder, pictures.parts[:2]))
+    same(few, PointingScenes(pictures.recipe, pictures.folder, pictures.notes[:2]))
     assert PointingScenes.open(1, seed=1, progress=False).folder != grown.folder
 
 
@@ -92,14 +92,14 @@ def test_what_a_picture_holds(pictures):
 
 KILLED = """
 import os, sys
-from pilab.data import pointing
-pointing.SHARD, replace, calls = 4, os.replace, []
+from pilab.data import drawings, pointing
+drawings.SHARD, replace, calls = 4, os.replace, []
 def die_late(*paths):
     calls.append(paths)
     if len(calls) == 2:
         os._exit(9)
     replace(*paths)
-pointing.os.replace = die_late
+drawings.os.replace = die_late
 pointing.PointingScenes.open(12, tasks=("put",), progress=False, workers=1)
 """
 
@@ -109,7 +109,7 @@ def test_a_kill_costs_one_shard(home, drawn, monkeypatch):
     where = {**os.environ, "PYTHONPATH": str(Path(pointing.__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", KILLED], env=where, check=False).returncode == 9
     (folder,) = (p for p in (home / "pointing").iterdir() if p.is_dir())
-    assert len(json.loads((folder / "index.json").read_text())["parts"]) == 4
+    assert len(json.loads((folder / "index.json").read_text())["notes"]) == 4
     with open(folder / f"{BASE}.bin", "r+b") as file:
         frame = 96 * 128 * 3
         assert file.seek(0, os.SEEK_END) == 8 * frame
@@ -138,7 +138,7 @@ def _garble(folder):
 def test_what_is_stale_or_damaged_is_built_anew(pictures, drawn, damage):
     folder = PointingScenes.open(3, progress=False).folder
     damage(folder)
-    same(PointingScenes.open(3, progress=False), PointingScenes(pictures.recipe, pictures.folder, pictures.parts[:3]))
+    same(PointingScenes.open(3, progress=False), PointingScenes(pictures.recipe, pictures.folder, pictures.notes[:3]))
     assert drawn[-3:] == [0, 1, 2]
 
 
