@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from pilab.robots.bridges.wire import MAX_DEPTH, MAX_VALUES, WireError, pack, unpack
 
-LIGHT = settings(max_examples=2000, deadline=None)
+LIGHT = settings(max_examples=3000, deadline=None)
 STATE = "81b16f62736572766174696f6e2f737461746584c40b5f5f6e6461727261795f5fc3c40464617461c40c000000000000803f00000040"
 STATE += "c4056474797065a33c6634c40573686170659103"
 SCALAR = "83c40d5f5f6e7067656e657269635f5fc3c40464617461cb3ff8000000000000c4056474797065a33c6634"
