@@ -183,18 +183,21 @@ def train(options: argparse.Namespace) -> None:
 
     recipe, out = find_recipe(options.recipe, Scale(options.scale)), Path(options.out)
     data = options.data
-    if not data:
+    if not data and recipe.has_robot:
         data = [out / "demonstrations"]
         collection = Collection(recipe.tasks, body=options.body, noise=recipe.noise, close=recipe.close)
         run(collection, recipe.episodes, data[0], progress=not options.json)
     done = learn(
-        recipe, data, out, body=options.body, seed=options.seed, start=options.start, threads=options.threads,
+        recipe, data or [], out, body=options.body, seed=options.seed, start=options.start, threads=options.threads,
         progress=not options.json,
     )  # fmt: skip
     if options.json:
         print(json.dumps({"checkpoint": str(out), "hash": done.hash, **done.origin}))
     else:
-        print(f"checkpoint {done.hash} in {out}\nNext: pilab evaluate {out} --suite all --seed 500000")
+        drives = f"pilab evaluate {out} --suite all --seed 500000"
+        print(
+            f"checkpoint {done.hash} in {out}\nNext: {drives if recipe.has_robot else f'pilab train images --start {out}'}"
+        )
 
 
 def evaluate(options: argparse.Namespace) -> None:

@@ -28,8 +28,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         f"- **Cameras** {', '.join(f'{n} {w}×{h}' for n, h, w in config.cameras)}; no touch, no force.",
         f"- **Driven** with a new chunk every {driving.replan_interval} control steps and "
         + (f"a thought every {driving.think_interval}." if driving.thinks else "no thought: on the instruction alone."),
-        f"- **Data** {_data(o.get('data', []))}; labels: {labels}; "
-        f"{recipe.get('pointing_scenes', 0)} pointing scenes. All simulated.",
+        f"- **Data** {_data(o.get('data', []))}; labels: {labels}; {_drawn(recipe)}. All simulated.",
         f"- **Recipe** {_stages(recipe)}; learning rate {recipe.get('learning_rate')}, seed {o.get('seed')}; "
         f"the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
         *_start(o.get("start")),
@@ -63,8 +62,7 @@ def _start(before: dict | None) -> list[str]:
     return [
         f"- **Started** from weights `{before.get('hash')}`: {_stages(recipe)}"
         + (f" (stopped after {stopped})" if stopped else "")
-        + f", on {_data(before.get('data', []))} and "
-        f"{recipe.get('pointing_scenes', 0)} pointing scenes, in {before.get('minutes')} minutes.",
+        + f", on {_data(before.get('data', []))} and {_drawn(recipe)}, in {before.get('minutes')} minutes.",
         *_start(before.get("start")),
     ]
 
@@ -85,7 +83,21 @@ def _stages(recipe: dict) -> str:
 
 def _data(datasets: Sequence[dict]) -> str:
     """Names and sizes of datasets."""
-    return ", ".join(f"{d['name']} ({d['episodes']} episodes, {d['frames']:,} frames)" for d in datasets) or "unknown"
+    return (
+        ", ".join(f"{d['name']} ({d['episodes']} episodes, {d['frames']:,} frames)" for d in datasets)
+        or "no demonstrations"
+    )
+
+
+def _drawn(recipe: dict) -> str:
+    """Pictures and texts that were drawn for it."""
+    rows = [stage.get("rows", {}) for stage in recipe.get("stages", [])]
+    drawn = [f"{recipe.get('pointing_scenes', 0)} pointing scenes"]
+    if any(r.get("asked") for r in rows):
+        drawn.append(f"{recipe['web_pictures']} pictures of the synthetic web ({recipe['facts']})")
+    if any(r.get("read") for r in rows):
+        drawn.append(f"its texts{' with their words scrambled' * bool(recipe['scrambled'])}")
+    return ", ".join(drawn)
 
 
 def _table(rows: Sequence[Row]) -> list[str]:

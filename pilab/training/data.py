@@ -45,6 +45,8 @@ from pilab.data.lerobot import LeRobotDataset
 from pilab.data.pointing import PointingScenes
 from pilab.data.schema import SUBTASK
 from pilab.training.phrases import instruct, named, pointing, rephrase
+from pilab.training.web import Web
+from pilab.training.wording import answers, words
 from pilab.vla.actions import Normaliser, find_space, proprioception
 from pilab.vla.grounding import ROLES, glimpse_pixels
 from pilab.vla.model import Batch, VLAConfig
@@ -65,6 +67,8 @@ class Rows:
     demonstrations: int = 24
     pointing: int = 16
     point_only: int = 384
+    asked: int = 0  # pictures of the web with a question
+    read: int = 0  # texts of the web
 
 
 class Demonstrations:
@@ -269,16 +273,21 @@ class Mixture(torch.utils.data.IterableDataset):
     """An endless stream of steps; a step is a list of batches, one for each kind of row."""
 
     def __init__(
-        self, demonstrations: Demonstrations, scenes: PointingScenes | None, normaliser: Normaliser,
+        self, demonstrations: Demonstrations | None, scenes: PointingScenes | None, normaliser: Normaliser,
         tokenizer: Tokenizer, rows: Rows | Callable[[int], Rows], seed: int, stale: int = 10, untold: bool = False,
+        web: Web | None = None,
     ) -> None:  # fmt: skip
-        """rows: of every step, or of each. untold: pictures come from frames without points, if there are any."""
+        """demonstrations: None where there are no rows of a robot. rows: of every step, or of each. untold: pictures come from
+        frames without points, if there are any. web: where rows are asked or read.
+        """
         super().__init__()
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
-        self.config, self.start = demonstrations.config, 0
-        rest = demonstrations.training[~demonstrations.pointed[demonstrations.training]]
-        self.pictured = rest if untold and len(rest) else demonstrations.training
+        self.web, self.start = web, 0
+        if demonstrations is not None:
+            self.config = demonstrations.config
+            rest = demonstrations.training[~demonstrations.pointed[demonstrations.training]]
+            self.pictured = rest if untold and len(rest) else demonstrations.training
 
     def __iter__(self) -> Iterator[list[Batch]]:
         # Each of n loading processes makes every n-th step; the loader takes them in turn, so that nothing depends on n.
@@ -289,23 +298,29 @@ class Mixture(torch.utils.data.IterableDataset):
     def step(self, number: int) -> list[Batch]:
         rng = np.random.default_rng([self.seed, number])
         d, rows = self.demonstrations, self.rows(number) if callable(self.rows) else self.rows
-        told = rows.point_only if len(d.tellable) else 0
+        told = rows.point_only if d is not None and len(d.tellable) else 0
         shown = rows.demonstrations + (rows.point_only - told) // PICTURE  # who cannot be told has to look
-        batches = [self.demonstrated(rng.choice(self.pictured, shown), rng)]
+        batches = [self.demonstrated(rng.choice(self.pictured, shown), rng)] if shown else []
         if rows.pointing and self.scenes is not None:
             batches.append(self.pointed(rows.pointing, rng))
         if told:
             batches.append(self.told(rng.choice(d.tellable, told), rng))
+        if rows.asked:
+            batches.append(self.web.asked(rows.asked, rng))
+        if rows.read:
+            batches.append(self.web.read(rows.read, rng))
         return batches
 
     def held_out(self, rows: int = 256) -> list[Batch]:
-        """The same frames of the validation episodes, in the same words, every time; nothing where there are none."""
-        rng, frames = np.random.default_rng(2**31), self.demonstrations.validation
-        return (
+        """The same frames of the validation episodes, in the same words, every time, and the same questions about the web."""
+        rng = np.random.default_rng(2**31)
+        frames = self.demonstrations.validation if self.demonstrations is not None else ()
+        robot = (
             [self.demonstrated(part, rng) for part in np.array_split(rng.choice(frames, rows), 4)]
             if len(frames)
             else []
         )
+        return robot + (self.web.held_out() if self.web is not None else [])
 
     # -------------------------------------------------------------------------------------------------- three kinds of rows
     def demonstrated(self, frames: np.ndarray, rng: np.random.Generator) -> Batch:
@@ -317,9 +332,8 @@ class Mixture(torch.utils.data.IterableDataset):
             batch.points, batch.labelled = map(torch.from_numpy, d.points(frames, texts))
         if d.labels["subtasks"]:
             asked = whole & (d.subtask[frames] != "")
-            batch.answer, batch.answer_mask = self._answers(
-                [str(d.subtask[f]) if a else "" for f, a in zip(frames, asked, strict=True)]
-            )
+            thoughts = [str(d.subtask[f]) if a else "" for f, a in zip(frames, asked, strict=True)]
+            batch.answer, batch.answer_mask = answers(self.tokenizer, thoughts, "<subtask>")
             batch.answer_mask &= torch.from_numpy(asked)[:, None]
         return batch
 
@@ -333,7 +347,7 @@ class Mixture(torch.utils.data.IterableDataset):
             for role, slot in enumerate(slots):
                 if slot is not None:
                     labels[row, :, role] = [column[row, slot] for column in columns]
-        text, mask = self._words(texts)
+        text, mask = words(self.tokenizer, texts, self.config.text_length)
         return Batch(
             text, mask,
             images={n: torch.from_numpy(self.scenes[image_key(n)][indices]) for n, _, _ in self.config.cameras},
@@ -359,7 +373,7 @@ class Mixture(torch.utils.data.IterableDataset):
     def _robot(self, frames: np.ndarray, texts: list[str]) -> Batch:
         """Words, state and actions."""
         d, c = self.demonstrations, self.config
-        text, mask = self._words(texts)
+        text, mask = words(self.tokenizer, texts, self.config.text_length)
         inside = self.normaliser.action(d.chunks(frames))
         actions = np.zeros((len(frames), c.horizon, c.action_slots), np.float32)
         actions[..., : inside.shape[-1]] = inside
@@ -374,22 +388,6 @@ class Mixture(torch.utils.data.IterableDataset):
     def _state(self, frames: np.ndarray) -> torch.Tensor:
         felt = self.normaliser.state(self.demonstrations.proprioception[frames])
         return torch.from_numpy(pad(felt, self.config.state_slots))
-
-    def _words(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pieces and mask, as long as the longest of them."""
-        ids, mask = self.tokenizer.batch(texts, self.config.text_length)
-        longest = int(mask.sum(1).max())
-        return torch.from_numpy(ids[:, :longest]), torch.from_numpy(mask[:, :longest])
-
-    def _answers(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The thought between its first and its end piece."""
-        first, end = self.tokenizer.piece("<subtask>"), self.tokenizer.eos
-        rows = [[first, *self.tokenizer.encode(text), end] for text in texts]
-        ids = np.full((len(rows), max(map(len, rows))), self.tokenizer.pad, np.int64)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = row
-        mask = np.arange(ids.shape[1]) < np.array([len(row) for row in rows])[:, None]
-        return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def pad(x: np.ndarray, slots: int) -> np.ndarray:

@@ -39,7 +39,7 @@ class Learner(pl.LightningModule):
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
         total = torch.zeros((), device=self.device)
         for batch in batches:
-            kind = "pointing" if batch.actions is None else "told" if batch.images is None else "demonstrated"
+            kind = kind_of(batch)
             losses = self.model.loss(augmented(batch, self.recipe.state_noise), self.insulate)
             total = total + self.weighted(losses)
             self.log_dict({f"{name}/{kind}": value.detach() for name, value in losses.items()}, on_step=True)
@@ -86,6 +86,15 @@ class Learner(pl.LightningModule):
         self, batch: Batch | list[Batch], device: torch.device, index: int
     ) -> Batch | list[Batch]:
         return [b.to(device) for b in batch] if isinstance(batch, list) else batch.to(device)
+
+
+def kind_of(batch: Batch) -> str:
+    """Which rows a batch holds, for the log."""
+    if batch.actions is not None:
+        return "told" if batch.images is None else "demonstrated"
+    if batch.images is None:
+        return "read"
+    return "pointing" if batch.answer is None else "asked"
 
 
 def augmented(batch: Batch, state_noise: float) -> Batch:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pilab.contracts import PilabError, Scale, UnknownNameError, load
+from pilab.data.web.questions import ASKERS
 from pilab.training.data import Rows
 from pilab.vla.checkpoint import Driving
 
@@ -35,6 +36,10 @@ class Recipe:
     labels: bool = True  # False: pictures, joints and instructions alone, as of a robot that nobody labels anything for
     untold: bool = False  # pictures come from frames without points: a person's few, beside many that can be told
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
+    web_pictures: int = 12_000  # of the synthetic web, where a stage asks about them
+    facts: str = "household"  # what the web calls things: household, or invented-SEED
+    questions: tuple[str, ...] = tuple(ASKERS)  # kinds of them
+    scrambled: bool = False  # the web's texts with their words in random order: the control
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
     anew: tuple[str, ...] = ()  # parts of the VLA that are not taken over from a checkpoint to start from
@@ -73,6 +78,16 @@ class Recipe:
         """Of all stages."""
         return sum(stage.steps for stage in self.stages)
 
+    @property
+    def has_robot(self) -> bool:
+        """Whether any stage learns from a robot's data."""
+        return any(s.rows.demonstrations or s.rows.pointing or s.rows.point_only for s in self.stages)
+
+    @property
+    def has_web(self) -> bool:
+        """Whether any stage learns from the synthetic web."""
+        return any(s.rows.asked or s.rows.read for s in self.stages)
+
     def at(self, step: int) -> tuple[Stage, int]:
         """The stage that a step belongs to, and how many steps of it are done; the last one goes on without end."""
         for stage in self.stages[:-1]:
@@ -90,6 +105,8 @@ TINY = {"width": 32, "heads": 2, "layers": 1, "channels": 24}  # a model for a s
 SHORT = {"horizon": 8, "steps_per_token": 2, "hear": 2}
 """Half a chunk: what lies further ahead is uncertain, is planned anew before it comes, and drowns the steps that count.
 The expert reads the words itself: what the trunk keeps of them, for seeing, is the noun and not the verb."""
+
+LOOKING = {"regions": True}  # who is asked about pictures has to say what is there
 
 
 def laptop(scale: Scale) -> Recipe:
@@ -145,7 +162,37 @@ def teach(scale: Scale) -> Recipe:
     )
 
 
-RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {"laptop": laptop, "practise": practise, "teach": teach}
+def text(scale: Scale) -> Recipe:
+    """The first stage of pretraining: what things are and where they belong, before anything is seen."""
+    if scale is Scale.SMOKE:
+        return _web(scale, Stage(2, Rows(0, 0, 0, 0, 4)))
+    return _web(
+        scale, Stage(20_000, Rows(0, 0, 0, 0, 512)) if scale is Scale.GPU else Stage(1500, Rows(0, 0, 0, 0, 96))
+    )
+
+
+def images(scale: Scale) -> Recipe:
+    """The second stage: to find, name and count what is seen, and to say what is known of it. Text goes on beside it."""
+    if scale is Scale.SMOKE:
+        return _web(scale, Stage(2, Rows(0, 0, 0, 4, 2)), 12)
+    if scale is Scale.GPU:
+        return _web(scale, Stage(20_000, Rows(0, 0, 0, 384, 128)), 100_000)
+    return _web(scale, Stage(1500, Rows(0, 0, 0, 48, 24)))
+
+
+def _web(scale: Scale, stage: Stage, pictures: int = 12_000) -> Recipe:
+    """Nothing but the synthetic web: no robot, so no success to measure."""
+    quick = {"validate_every": 2, "warm_up": 1} if scale is Scale.SMOKE else {}
+    model = {**SHORT, **LOOKING, **(TINY if scale is Scale.SMOKE else {})}
+    return Recipe(
+        (stage,), web_pictures=pictures, pointing_scenes=0, success_episodes=0, model=model,
+        size="small" if scale is Scale.GPU else "nano", **quick,
+    )  # fmt: skip
+
+
+RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {
+    "laptop": laptop, "practise": practise, "teach": teach, "text": text, "images": images,
+}  # fmt: skip
 
 
 def find_recipe(name: str, scale: Scale) -> Recipe:

@@ -19,6 +19,8 @@ from pytorch_lightning.loggers import CSVLogger
 
 from pilab.contracts import DatasetError, PolicyError, Row
 from pilab.data.pointing import PointingScenes
+from pilab.data.web.lore import find_lore
+from pilab.data.web.pictures import WebPictures
 from pilab.engine import provenance
 from pilab.evaluation.rollout import evaluate
 from pilab.training.callbacks import Clock, Progress, Success
@@ -27,7 +29,8 @@ from pilab.training.data import Demonstrations, Mixture
 from pilab.training.module import Learner
 from pilab.training.phrases import vocabulary
 from pilab.training.recipes import Recipe
-from pilab.vla.actions import Normaliser
+from pilab.training.web import Web
+from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
@@ -40,6 +43,8 @@ def train(
     start: str | Path | None = None, progress: bool = True, threads: int | None = None,
 ) -> Checkpoint:  # fmt: skip
     """Train on the LeRobot datasets `data`; `out` gets a checkpoint with its card, a log and `success.jsonl`.
+
+    A recipe that learns from nothing but the synthetic web needs no data and measures no success.
 
     start: the folder of a checkpoint to go on from. Its state statistics and words are kept, and every weight that still
     fits; what the recipe gives another shape (a chunk of another length), or calls `anew`, is learnt anew.
@@ -67,33 +72,56 @@ def train(
         )
     else:
         config = replace(before.model.config, **recipe.model)
-    demonstrations = Demonstrations(data, config, embodiment, labels=recipe.labels, progress=progress)
+    if recipe.has_robot == (not data):
+        raise DatasetError(
+            f"{len(data)} datasets for a recipe that learns from "
+            + ("a robot's data: name one, or collect it" if recipe.has_robot else "the synthetic web alone: name none")
+        )
+    demonstrations = None
+    if recipe.has_robot:
+        demonstrations = Demonstrations(data, config, embodiment, labels=recipe.labels, progress=progress)
+    seen = demonstrations.origin if demonstrations else []
     started = {"start": before.hash} if before else {}
-    _claim(out, {"recipe": asdict(recipe), "data": demonstrations.origin, "body": body, "seed": seed, **started})
-    scenes = None
+    _claim(out, {"recipe": asdict(recipe), "data": seen, "body": body, "seed": seed, **started})
+    tokenizer, model = Tokenizer.default(), VLA(config)
+    web, scenes = _web(recipe, config, tokenizer, seed, progress) if recipe.has_web else None, None
     if recipe.pointing_scenes and any(stage.rows.pointing for stage in recipe.stages):
         scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
-    normaliser, tokenizer, model = (
-        demonstrations.normaliser(recipe.per_step_statistics),
-        Tokenizer.default(),
-        VLA(config),
-    )
+    if demonstrations:
+        normaliser = demonstrations.normaliser(recipe.per_step_statistics)
+    else:
+        size = find_space(config.action_space).size(embodiment)
+        normaliser = Normaliser.identity(embodiment.size + 9 * len(embodiment.arms), config.horizon, size)
     if before:
         normaliser = _inherit(model, before, normaliser, recipe.anew)
     mixture = Mixture(
-        demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, recipe.driving.think_interval, recipe.untold
+        demonstrations,
+        scenes,
+        normaliser,
+        tokenizer,
+        recipe.rows,
+        seed,
+        recipe.driving.think_interval,
+        recipe.untold,
+        web,
     )
-    labels = demonstrations.labels
+    labels = demonstrations.labels if demonstrations else {}
     # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.
-    insulate = recipe.insulate and (labels["subtasks"] or all(stage.only for stage in recipe.stages))
+    taught = labels.get("subtasks") or recipe.has_web
+    insulate = recipe.insulate and (taught or all(stage.only for stage in recipe.stages))
     learner, clock = Learner(model.to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
     origin = {
-        "recipe": asdict(recipe), "data": demonstrations.origin, "labels": labels, "reserved": demonstrations.reserved,
+        "recipe": asdict(recipe), "data": seen, "labels": labels,
+        "reserved": demonstrations.reserved if demonstrations else 0,
         "seed": seed, "insulated": insulate, **({"start": {"hash": before.hash, **before.origin}} if before else {}),
         "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
     }  # fmt: skip
-    words = vocabulary([s for s in demonstrations.scenes if s], demonstrations.said, scenes.parts if scenes else ())
-    words |= before.words if before else frozenset()
+    words = before.words if before else frozenset()
+    if demonstrations:
+        known = [scene for scene in demonstrations.scenes if scene]
+        words |= vocabulary(known, demonstrations.said, scenes.parts if scenes else ())
+    if web:
+        words |= web.vocabulary()
 
     def checkpoint() -> Checkpoint:
         spent = {"minutes": round(clock.spent / 60, 1)}
@@ -133,12 +161,21 @@ def train(
         clock.load_state_dict(kept["callbacks"][clock.state_key])
     done = checkpoint()
     done.save(out)
-    if recipe.success_episodes:
+    if recipe.success_episodes and recipe.has_robot:
         success.measure = lambda: measure(done)
         write_card(out, success.run(recipe.steps))
     else:
         write_card(out)
     return done
+
+
+def _web(recipe: Recipe, config: VLAConfig, tokenizer: Tokenizer, seed: int, progress: bool) -> Web:
+    """What the recipe reads and asks about."""
+    shown = any(stage.rows.asked for stage in recipe.stages)
+    pictures = WebPictures.open(recipe.web_pictures, body=config.body, progress=progress) if shown else None
+    return Web(
+        pictures, find_lore(recipe.facts), config, tokenizer, seed, kinds=recipe.questions, scrambled=recipe.scrambled
+    )
 
 
 def _inherit(model: VLA, before: Checkpoint, fresh: Normaliser, anew: Sequence[str]) -> Normaliser:
@@ -147,6 +184,8 @@ def _inherit(model: VLA, before: Checkpoint, fresh: Normaliser, anew: Sequence[s
     for name, weight in own.items():
         if name.split(".")[0] not in anew and name in old and old[name].shape == weight.shape:
             weight.copy_(old[name])
+    if not before.origin.get("data", True):  # it has seen no robot
+        return fresh
     if before.normaliser.action_mean.shape == fresh.action_mean.shape and "head" not in anew:
         return before.normaliser
     return replace(fresh, state_mean=before.normaliser.state_mean, state_std=before.normaliser.state_std)

@@ -168,6 +168,11 @@ class Normaliser:
         std = np.maximum(np.broadcast_to(actions.std(axes), shape), floor)
         return cls(*(x.astype(np.float32) for x in (states.mean(0), np.maximum(states.std(0), 0.01), mean, std)))
 
+    @classmethod
+    def identity(cls, state: int, horizon: int, action: int) -> Normaliser:
+        """Of a model that has seen no robot: numbers stay as they are."""
+        return cls(*(f(shape, np.float32) for shape in (state, (horizon, action)) for f in (np.zeros, np.ones)))
+
     def state(self, x: np.ndarray) -> np.ndarray:
         return ((x - self.state_mean) / self.state_std).astype(np.float32).clip(-5, 5)
 

@@ -30,6 +30,7 @@ class Grounding:
     logits: Tensor  # (B, R, h, w): of the heat map
     points: Tensor  # (B, R, 2): u, v in 0 … 1
     visible: Tensor  # (B, R): logits
+    under: Tensor  # (B, R, C): the features under the heat map
 
     @property
     def heat(self) -> Tensor:
@@ -53,7 +54,7 @@ class GroundingHead(nn.Module):
         cells = cell_centres(*features.shape[2:], device=features.device)
         points = local_mean(heat, cells, features.shape[2:], self.window) if self.window else heat @ cells
         under = torch.einsum("brn,bcn->brc", heat, features.flatten(2))  # features where each role is
-        return Grounding(logits, points, torch.diagonal(self.visible(under), dim1=1, dim2=2))
+        return Grounding(logits, points, torch.diagonal(self.visible(under), dim1=1, dim2=2), under)
 
 
 def local_mean(heat: Tensor, cells: Tensor, size: Sequence[int], window: int) -> Tensor:

@@ -67,6 +67,7 @@ class VLAConfig:
     patch: int = 32  # pixels to a side of what one image token sums up
     window: int = 2  # cells around the hottest one that a point is the mean of; 0 for the whole heat map
     image_tokens: bool = True  # False leaves the points as the only way from pixels to actions
+    regions: bool = False  # the trunk also reads what is under each heat map: who looks at a thing can say what it is
     glimpse: int = 20  # pixels to a side of the patch around a point; 0 for none
     clean: bool = True  # predict the clean chunk rather than the velocity
     robust: float = 0.05  # c of the pseudo-Huber loss, in standard deviations; 0 for the mean square
@@ -222,8 +223,13 @@ class VLA(nn.Module):
         counts = [rows * columns for rows, columns in (self.vision.grid(h, w) for _, h, w in c.cameras)]
         self.place = nn.ParameterList(nn.Parameter(0.02 * torch.randn(n, c.width)) for n in counts)
         self.state = nn.Sequential(nn.Linear(c.state_slots, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
+        if c.regions:
+            self.region = nn.Linear(c.channels, c.width)
+            self.region_of = nn.Parameter(0.02 * torch.randn(len(c.cameras), len(ROLES), c.width))
         self.trunk = Transformer(c.width, c.heads, c.layers)
-        self.start = sum(counts) + 1 + c.summary  # position of the first word: behind image tokens, state and summary
+        looked_at = len(c.cameras) * len(ROLES) if c.regions else 0
+        # Position of the first word: behind image tokens, state, summary, and what is looked at.
+        self.start = sum(counts) + 1 + c.summary + looked_at
         expert = Expert(
             c.width, c.heads, c.layers, c.state_slots, c.action_slots, c.horizon, c.steps_per_token, len(c.cameras),
             FEATURES * c.hands, c.glimpse, c.hear,
@@ -255,6 +261,8 @@ class VLA(nn.Module):
         if batch.state is not None:
             parts.append((self.state(batch.state)[:, None], everywhere, first, 0))
         parts.append((summary, everywhere, first + 1, 0))
+        if c.regions:
+            parts += self._looked_at(batch, grounding, everywhere, first + 1 + c.summary)
         prefix = sum(tokens.shape[1] for tokens, *_ in parts)
         if words or batch.answer is not None:
             parts.append((read, batch.text_mask, self.start, 1))
@@ -277,6 +285,19 @@ class VLA(nn.Module):
         kept = x.shape[1] if words else prefix
         cache = [(k[:, :, :kept], v[:, :, :kept]) for k, v in cache]
         return Perception(cache, present[:, :kept], grounding, answer, read)
+
+    def _looked_at(
+        self, batch: Batch, grounding: dict[str, Grounding], everywhere: Tensor, first: int
+    ) -> list[tuple[Tensor, Tensor, int, int]]:
+        """A token for each role and camera with a picture: the features under the heat map, as far as the role is in sight."""
+        parts = []
+        for i, (name, _, _) in enumerate(self.config.cameras):
+            if name in grounding:
+                found = grounding[name]
+                tokens = self.region(found.under) * found.visible.sigmoid()[..., None] + self.region_of[i]
+                there = everywhere if batch.camera_mask is None else batch.camera_mask[:, i, None]
+                parts.append((tokens, there, first + i * len(ROLES), 0))
+        return parts
 
     def _count(self, first: int, like: Tensor) -> Tensor:
         """(B, n): first, first + 1, …"""

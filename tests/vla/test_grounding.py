@@ -30,7 +30,7 @@ def drawn(*shape, seed=0):
 def found(logits):
     """A Grounding whose heat map has these logits (B, R, h, w)."""
     points = logits.flatten(2).softmax(-1) @ cell_centres(*logits.shape[2:])
-    return Grounding(logits, points, torch.zeros(logits.shape[:2]))
+    return Grounding(logits, points, torch.zeros(logits.shape[:2]), torch.zeros(*logits.shape[:2], 1))
 
 
 # ------------------------------------------------------------------------------------------------------------ heat maps

@@ -1,0 +1,28 @@
+"""Texts as tensors: what is said, and what is to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pilab.vla.tokenizer import Tokenizer
+
+
+def words(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
+    """Pieces (B, L) and mask (B, L), as long as the longest of them; raises `PilabError` beyond `length` pieces."""
+    ids, mask = tokenizer.batch(list(texts), length)
+    longest = int(mask.sum(1).max())
+    return torch.from_numpy(ids[:, :longest]), torch.from_numpy(mask[:, :longest])
+
+
+def answers(tokenizer: Tokenizer, texts: Sequence[str], first: str) -> tuple[Tensor, Tensor]:
+    """Pieces (B, M) and mask (B, M) of texts between the reserved piece `first` and the end piece."""
+    rows = [[tokenizer.piece(first), *tokenizer.encode(text), tokenizer.eos] for text in texts]
+    ids = np.full((len(rows), max(map(len, rows))), tokenizer.pad, np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+    mask = np.arange(ids.shape[1]) < np.array([len(row) for row in rows])[:, None]
+    return torch.from_numpy(ids), torch.from_numpy(mask)
