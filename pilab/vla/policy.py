@@ -11,7 +11,7 @@ Design choices
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +77,9 @@ class VLAPolicy(Policy):
         memories = [{"unseen": words} if words else {} for words in unseen]
         if not self.checkpoint.driving.thinks:
             return [Thought(memory=m) for m in memories]
-        tokenizer = self.checkpoint.tokenizer
-        pieces = self.model.think(self._batch(observation, tasks), tokenizer.piece("<subtask>"), tokenizer.eos)
-        texts = [tokenizer.decode([int(p) for p in row[: _length(row, tokenizer.eos)]]) for row in pieces]
-        texts = [text if tokenizer.encode(text) else "" for text in texts]  # what cannot be read back is no thought
+        texts = self._spoken(self._batch(observation, tasks), "<subtask>")
+        readable = self.checkpoint.tokenizer.encode
+        texts = [text if readable(text) else "" for text in texts]  # what cannot be read back is no thought
         return [
             Thought(subtask=t or None, chain=(t,) if t else (), memory=m) for t, m in zip(texts, memories, strict=True)
         ]
@@ -116,7 +115,26 @@ class VLAPolicy(Policy):
             looks.append(Look(points, {camera: g.heat[i].cpu().numpy() for camera, g in seen.grounding.items()}))
         return looks
 
+    def say(self, images: Mapping[str, np.ndarray], questions: Sequence[str], rows: int = 64) -> list[str]:
+        """Answers to a question about each picture, or about none: camera → (B, H, W, 3) uint8, B questions.
+
+        For who was asked about pictures in training (the recipe `images`); others say what comes to mind. rows: at once.
+        """
+        answers = []
+        for some in np.array_split(np.arange(len(questions)), -(-len(questions) // rows)):
+            ids, mask = self.checkpoint.tokenizer.batch([questions[i] for i in some], self.config.text_length)
+            shown = {camera: torch.from_numpy(np.asarray(image)[some]) for camera, image in images.items()}
+            batch = Batch(torch.from_numpy(ids), torch.from_numpy(mask), images=shown or None).to(self.device)
+            answers += self._spoken(batch, "<answer>")
+        return answers
+
     # -------------------------------------------------------------------------------------------------------------- parts
+    def _spoken(self, batch: Batch, first: str) -> list[str]:
+        """What comes to mind behind a reserved piece, in words."""
+        tokenizer = self.checkpoint.tokenizer
+        pieces = self.model.think(batch, tokenizer.piece(first), tokenizer.eos)
+        return [tokenizer.decode([int(p) for p in row[: _length(row, tokenizer.eos)]]) for row in pieces]
+
     def _texts(self, observation: Observation, thought: Sequence[Thought]) -> list[str]:
         """ℓ for each row."""
         return [t.subtask or task for t, task in zip(thought, self._tasks(observation), strict=True)]
