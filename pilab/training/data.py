@@ -3,12 +3,14 @@
 Design choices
 --------------
 * **A batch is a function of (seed, step)**: a run that is resumed sees what it would have seen.
-* Three kinds of rows, because pictures are dear and actions cheap. *Demonstrations*: pictures, words, points, thoughts,
+* Kinds of rows, because pictures are dear and actions cheap. *Demonstrations*: pictures, words, points, thoughts,
   actions. *Pointing*: pictures of many more layouts, words and points, nothing to do. *Point-only*: no pictures; the expert
-  is told the labelled points, and learns to act on them from many more frames than vision could afford.
+  is told the labelled points, and learns to act on them from many more frames than vision could afford. *Asked* and *read*
+  are of the synthetic web: see `web`.
 * Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask of some moment
   from a second ago to a blink ahead: a robot that thinks once a second acts on thoughts that old, and now and then thinks
   "leave it there" a blink too early, which must not make it drop what it holds.
+* Where ℓ is the subtask there is nothing to think: there the trunk may learn to write the chunk itself, in tokens (`fast`).
 * A chunk counts up to the next disturbance (`executed` is not `action`): what follows answers what nobody could foresee.
 * Any LeRobot dataset of the body will do, beside others that are labelled or alone. Frames without points teach no
   grounding, frames without a subtask no thought; `labels` says what there is at all, and the recipe insulates the trunk
@@ -46,8 +48,9 @@ from pilab.data.pointing import PointingScenes
 from pilab.data.schema import SUBTASK
 from pilab.training.phrases import instruct, named, pointing, rephrase
 from pilab.training.web import Web
-from pilab.training.wording import answers, words
+from pilab.training.wording import between, stacked, words
 from pilab.vla.actions import Normaliser, find_space, proprioception
+from pilab.vla.fast import BEGIN, TOKENS, FastTokenizer
 from pilab.vla.grounding import ROLES, glimpse_pixels
 from pilab.vla.model import Batch, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
@@ -226,6 +229,13 @@ class Demonstrations:
                 texts.append(self.said[episode])
         return texts, whole
 
+    def fast(self, most: int = 20_000) -> FastTokenizer:
+        """Tokens for the chunks of training frames, fitted to at most so many that lie within their episodes."""
+        whole = self.training[self.within(self.training).all(1)]
+        if not len(whole):
+            raise DatasetError(f"no episode is {self.config.horizon} frames long: too short for chunks to write")
+        return FastTokenizer.fit(self.chunks(whole[:: max(1, len(whole) // most)]))
+
     def normaliser(self, per_step: bool = True, most: int = 20_000) -> Normaliser:
         """Statistics of training frames, at most so many, whose chunks lie within their episodes."""
         whole = self.training[self.within(self.training).all(1)]
@@ -275,15 +285,15 @@ class Mixture(torch.utils.data.IterableDataset):
     def __init__(
         self, demonstrations: Demonstrations | None, scenes: PointingScenes | None, normaliser: Normaliser,
         tokenizer: Tokenizer, rows: Rows | Callable[[int], Rows], seed: int, stale: int = 10, untold: bool = False,
-        web: Web | None = None,
+        web: Web | None = None, fast: FastTokenizer | None = None,
     ) -> None:  # fmt: skip
         """demonstrations: None where there are no rows of a robot. rows: of every step, or of each. untold: pictures come from
-        frames without points, if there are any. web: where rows are asked or read.
+        frames without points, if there are any. web: where rows are asked or read. fast: the trunk also writes chunks.
         """
         super().__init__()
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
-        self.web, self.start = web, 0
+        self.web, self.fast, self.start = web, fast, 0
         if demonstrations is not None:
             self.config = demonstrations.config
             rest = demonstrations.training[~demonstrations.pointed[demonstrations.training]]
@@ -330,12 +340,24 @@ class Mixture(torch.utils.data.IterableDataset):
         batch.images = {n: torch.from_numpy(d.take(image_key(n), frames)) for n, _, _ in self.config.cameras}
         if d.labels["points"]:
             batch.points, batch.labelled = map(torch.from_numpy, d.points(frames, texts))
-        if d.labels["subtasks"]:
-            asked = whole & (d.subtask[frames] != "")
-            thoughts = [str(d.subtask[f]) if a else "" for f, a in zip(frames, asked, strict=True)]
-            batch.answer, batch.answer_mask = answers(self.tokenizer, thoughts, "<subtask>")
-            batch.answer_mask &= torch.from_numpy(asked)[:, None]
+        spoken = self._spoken(frames, whole)
+        if any(spoken):
+            batch.answer, batch.answer_mask = stacked(spoken, self.tokenizer.pad)
         return batch
+
+    def _spoken(self, frames: np.ndarray, whole: np.ndarray) -> list[list[int]]:
+        """What the trunk is to write for each row: the thought where ℓ is the instruction, else the chunk, or nothing."""
+        d, t = self.demonstrations, self.tokenizer
+        thinks = whole & (d.subtask[frames] != "")
+        rows: list[list[int]] = [
+            between(t, t.encode(str(d.subtask[frame])), "<subtask>") if thought else []
+            for frame, thought in zip(frames, thinks, strict=True)
+        ]
+        if self.fast is not None:
+            acts = np.flatnonzero(~thinks & d.within(frames).all(1))
+            for row, tokens in zip(acts, self.fast.encode(d.chunks(frames[acts])), strict=True):
+                rows[row] = between(t, [t.piece(TOKENS) + token for token in tokens], BEGIN)
+        return rows
 
     def pointed(self, rows: int, rng: np.random.Generator) -> Batch:
         indices = rng.integers(len(self.scenes), size=rows)

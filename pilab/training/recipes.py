@@ -34,6 +34,7 @@ class Recipe:
     noise: float = 1.0  # … the share of them that is disturbed, …
     close: float = 0.5  # … and how much near things: see world.demonstrators.CoverageNoise
     labels: bool = True  # False: pictures, joints and instructions alone, as of a robot that nobody labels anything for
+    fast: bool = False  # the trunk also learns to write chunks of actions as tokens: see vla.fast
     untold: bool = False  # pictures come from frames without points: a person's few, beside many that can be told
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
     web_pictures: int = 12_000  # of the synthetic web, where a stage asks about them

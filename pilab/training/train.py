@@ -92,6 +92,9 @@ def train(
     else:
         size = find_space(config.action_space).size(embodiment)
         normaliser = Normaliser.identity(embodiment.size + 9 * len(embodiment.arms), config.horizon, size)
+    fast = before.fast if before else None
+    if recipe.fast and demonstrations and fast is None:
+        fast = demonstrations.fast()
     if before:
         normaliser = _inherit(model, before, normaliser, recipe.anew)
     mixture = Mixture(
@@ -107,7 +110,7 @@ def train(
     )
     labels = demonstrations.labels if demonstrations else {}
     # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.
-    taught = labels.get("subtasks") or recipe.has_web
+    taught = labels.get("subtasks") or recipe.has_web or recipe.fast
     insulate = recipe.insulate and (taught or all(stage.only for stage in recipe.stages))
     learner, clock = Learner(model.to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
     origin = {
@@ -125,7 +128,7 @@ def train(
 
     def checkpoint() -> Checkpoint:
         spent = {"minutes": round(clock.spent / 60, 1)}
-        return Checkpoint(learner.model, normaliser, tokenizer, words, recipe.driving, {**origin, **spent})
+        return Checkpoint(learner.model, normaliser, tokenizer, words, recipe.driving, {**origin, **spent}, fast=fast)
 
     def measure(of: Checkpoint) -> list[Row]:
         was, suite, episodes = learner.training, recipe.success_suite, recipe.success_episodes

@@ -20,8 +20,17 @@ def words(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> tuple[Tens
 
 def answers(tokenizer: Tokenizer, texts: Sequence[str], first: str) -> tuple[Tensor, Tensor]:
     """Pieces (B, M) and mask (B, M) of texts between the reserved piece `first` and the end piece."""
-    rows = [[tokenizer.piece(first), *tokenizer.encode(text), tokenizer.eos] for text in texts]
-    ids = np.full((len(rows), max(map(len, rows))), tokenizer.pad, np.int64)
+    return stacked([between(tokenizer, tokenizer.encode(text), first) for text in texts], tokenizer.pad)
+
+
+def between(tokenizer: Tokenizer, pieces: Sequence[int], first: str) -> list[int]:
+    """Pieces between the reserved piece `first` and the end piece."""
+    return [tokenizer.piece(first), *pieces, tokenizer.eos]
+
+
+def stacked(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Rows of pieces, some of them perhaps empty → pieces (B, M) and mask (B, M), M that of the longest, at least 2."""
+    ids = np.full((len(rows), max(2, *map(len, rows))), pad, np.int64)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = row
     mask = np.arange(ids.shape[1]) < np.array([len(row) for row in rows])[:, None]

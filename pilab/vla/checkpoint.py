@@ -4,6 +4,7 @@
     model.safetensors    the weights (fp16 when shipped)
     statistics.safetensors   normalisation
     tokenizer.model      sentencepiece
+    fast.json            tokens for chunks of actions, where the trunk learnt to write them
     README.md            the card
 
 Nothing is unpickled: whatever bytes are found are parsed, and refused with a reason when they do not fit.
@@ -27,13 +28,14 @@ from safetensors.torch import save as save_tensors
 
 from pilab.contracts import PilabError, PolicyError
 from pilab.vla.actions import Normaliser, find_space
+from pilab.vla.fast import FastTokenizer
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.scenes import find_body
 
 VERSION = 1
-CONFIG, WEIGHTS, STATISTICS, TOKENIZER, CARD = (
-    "config.json", "model.safetensors", "statistics.safetensors", "tokenizer.model", "README.md",
+CONFIG, WEIGHTS, STATISTICS, TOKENIZER, FAST, CARD = (
+    "config.json", "model.safetensors", "statistics.safetensors", "tokenizer.model", "fast.json", "README.md",
 )  # fmt: skip
 
 
@@ -57,6 +59,7 @@ class Checkpoint:
     driving: Driving = Driving()
     origin: dict[str, object] | None = None  # recipe, data, commit, minutes: what the card tells
     hash: str = ""  # 12 hexadecimal digits of the weights, once saved or loaded
+    fast: FastTokenizer | None = None  # None: it writes no actions
 
     def save(self, folder: str | Path, half: bool = False) -> Path:
         """Write the folder; config.json comes last, so that a folder without one is unfinished. half: weights in fp16."""
@@ -72,9 +75,11 @@ class Checkpoint:
             save_arrays({k: np.ascontiguousarray(v) for k, v in self.normaliser.to_arrays().items()}),
         )
         _write(folder / TOKENIZER, self.tokenizer.to_bytes())
+        if self.fast is not None:
+            _write(folder / FAST, self.fast.to_json().encode())
         body = {
             "version": VERSION, "weights": self.hash, "model": self.model.config.to_json(), "driving": asdict(self.driving),
-            "origin": self.origin or {}, "words": sorted(self.words),
+            "fast": self.fast is not None, "origin": self.origin or {}, "words": sorted(self.words),
         }  # fmt: skip
         _write(folder / CONFIG, json.dumps(body, indent=1).encode())
         return folder
@@ -110,9 +115,14 @@ class Checkpoint:
         normaliser = Normaliser.from_arrays(load_arrays((folder / STATISTICS).read_bytes()))
         inside = find_space(config.action_space).size(find_body(config.body))
         normaliser.check(config.horizon, inside)
+        fast = FastTokenizer.from_json((folder / FAST).read_text(encoding="utf-8")) if body.get("fast") else None
+        if fast is not None and (fast.horizon, len(fast.low)) != (config.horizon, inside):
+            raise PolicyError(
+                f"{FAST} is for chunks ({fast.horizon}, {len(fast.low)}); expected ({config.horizon}, {inside})"
+            )
         return cls(
             model.eval(), normaliser, Tokenizer.load(folder / TOKENIZER), frozenset(map(str, body["words"])),
-            Driving(**body["driving"]), dict(body["origin"]), body["weights"],
+            Driving(**body["driving"]), dict(body["origin"]), body["weights"], fast,
         )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from scipy.fft import dct, idct
 
 from pilab.contracts import PolicyError
 
+BEGIN, TOKENS = "<spare00>", "<act0000>"  # pieces of the words' tokenizer: a chunk begins; token 0, the others follow
 VOCABULARY = 1024  # tokens in all, as published
 SCALE = 10.0  # steps of a coefficient per half range of its dimension, as published
 ENOUGH = 2_000  # chunks to learn the pairs from: more change nothing but the time it takes
@@ -97,7 +98,8 @@ class FastTokenizer:
     def _coefficients(self, chunks: np.ndarray) -> np.ndarray:
         """(B, H, D) → whole numbers (B, H·D), low frequencies first, all dimensions of each."""
         inside = 2 * (chunks - self.low) / (self.high - self.low) - 1
-        return np.rint(dct(inside, axis=1, norm="ortho") * self.scale).astype(np.int64).reshape(len(chunks), -1)
+        whole = np.rint(dct(inside, axis=1, norm="ortho") * self.scale).astype(np.int64)
+        return whole.reshape(len(chunks), self.horizon * len(self.low))
 
     def _merged(self, symbols: np.ndarray) -> np.ndarray:
         """(B, n) → one array of tokens, chunks apart by gaps. A pair's tokens were made by earlier pairs: one pass in order."""

@@ -399,14 +399,17 @@ class VLA(nn.Module):
         return self.head.sample(context, noise, mask), seen
 
     @torch.no_grad()
-    def think(self, batch: Batch, first: int, end: int) -> Tensor:
-        """The thought, greedily, piece by piece: (B, at most answer_length) pieces after `first`, `end` and beyond included."""
+    def think(self, batch: Batch, first: int, end: int, most: int | None = None) -> Tensor:
+        """The thought, greedily, piece by piece: (B, at most `most`) pieces after `first`, `end` and beyond included.
+
+        most: answer_length, if it is not given.
+        """
         seen = self.perceive(batch, words=True)
         rows = len(batch.text)
         piece = batch.text.new_full((rows, 1), first)
         cache, present, pieces = seen.cache, seen.present, []
         done = torch.zeros(rows, dtype=torch.bool, device=piece.device)
-        for i in range(self.config.answer_length):
+        for i in range(self.config.answer_length if most is None else most):
             x = self.text.embed(piece)
             present = torch.cat([present, present.new_ones(rows, 1)], 1)
             where = self._count(self.start + self.config.text_length + i, x)

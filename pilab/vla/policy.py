@@ -31,6 +31,7 @@ from pilab.contracts import (
 )
 from pilab.vla.actions import find_space, proprioception
 from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.fast import BEGIN, TOKENS
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch
 from pilab.vla.views import viewpoints
@@ -96,6 +97,23 @@ class VLAPolicy(Policy):
         chunk, _ = self.model.act(batch.to(self.device), torch.from_numpy(noise).to(self.device))
         inside = self.checkpoint.normaliser.denormalise(chunk[..., : self.size].cpu().numpy().astype(float))
         return self.space.decode(self.body, np.asarray(observation[STATE], float), inside).astype(np.float32)
+
+    def write(self, observation: Observation, thought: Sequence[Thought]) -> tuple[np.ndarray, np.ndarray]:
+        """The chunk as the trunk writes it, token by token: (B, H, A) joint targets, and which rows were a chunk (B,) bool.
+
+        What was none stays where it is. Raises `PolicyError` for a policy that never learnt to write actions.
+        """
+        fast, tokenizer = self.checkpoint.fast, self.checkpoint.tokenizer
+        if fast is None:
+            raise PolicyError("this checkpoint writes no actions; train it with a recipe that says fast=True")
+        batch = self._batch(observation, self._texts(observation, thought))
+        most = fast.horizon * self.size + 1  # a token says at least one number
+        pieces = self.model.think(batch, tokenizer.piece(BEGIN), tokenizer.eos, most)
+        told = [[int(p) - tokenizer.piece(TOKENS) for p in row[: _length(row, tokenizer.eos)]] for row in pieces]
+        inside, whole = map(np.array, zip(*map(fast.decode, told), strict=True))
+        state = np.asarray(observation[STATE], float)
+        chunk = self.space.decode(self.body, state, inside).astype(np.float32)
+        return np.where(whole[:, None, None], chunk, state[:, None].astype(np.float32)), whole
 
     # -------------------------------------------------------------------------------------------------------- for people
     def unseen(self, text: str) -> list[str]:

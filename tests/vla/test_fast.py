@@ -38,6 +38,10 @@ def test_a_chunk_comes_back_within_the_bound(tokenizer):
     assert (tokenizer.bound < 0.11 * (tokenizer.high - tokenizer.low)).all()
 
 
+def test_no_chunks_are_no_tokens(tokenizer):
+    assert tokenizer.encode(np.zeros((0, 16, 7))) == []
+
+
 def test_a_finer_scale_comes_back_closer():
     chunks = smooth(300)
     miss = []
