@@ -98,7 +98,7 @@ class RelativePose:
             )
             target = rotation_matrix(x[..., 3:6]) @ rotation
             start = np.broadcast_to(joints[..., None, :], (*x.shape[:-1], joints.shape[-1]))
-            found, _ = chain(arm).inverse(tip + x[..., :3], target, start, iterations=8, tolerance=0.0)
+            found, _ = chain(arm).inverse(tip + x[..., :3], target, start, iterations=6, tolerance=0.0)
             actions[..., part] = np.concatenate([found, x[..., 6:7].clip(0, 1)], -1)
         part = body.channel_slice
         there = inside[..., 7 * len(body.arms) :] + state[..., None, part]

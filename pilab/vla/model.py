@@ -247,11 +247,10 @@ class VLA(nn.Module):
         rows, device, c = len(read), read.device, self.config
         everywhere = torch.ones(rows, 1, dtype=torch.bool, device=device)
         parts: list[tuple[Tensor, Tensor, int, int]] = []  # tokens, which are present, first position, block
-        grounding, first = {}, 0
+        grounding, first, looks = {}, 0, self._look(batch, condition)
         for i, (name, _, _) in enumerate(c.cameras):
-            if batch.images is not None and name in batch.images:
-                features, seen = self.vision(pixels(batch.images[name]), condition)
-                grounding[name] = self.grounding(features)
+            if name in looks:
+                grounding[name], seen = looks[name]
                 there = everywhere if batch.camera_mask is None else batch.camera_mask[:, i, None]
                 if c.image_tokens:
                     parts.append((seen + self.place[i], there, first, 0))
@@ -285,6 +284,21 @@ class VLA(nn.Module):
         kept = x.shape[1] if words else prefix
         cache = [(k[:, :, :kept], v[:, :, :kept]) for k, v in cache]
         return Perception(cache, present[:, :kept], grounding, answer, read)
+
+    def _look(self, batch: Batch, condition: Tensor) -> dict[str, tuple[Grounding, Tensor]]:
+        """Camera → grounding and image tokens, where there is a picture; those of one size go through the network together."""
+        sizes: dict[tuple[int, int], list[str]] = {}
+        for name, height, width in self.config.cameras:
+            if batch.images is not None and name in batch.images:
+                sizes.setdefault((height, width), []).append(name)
+        looks = {}
+        for names in sizes.values():
+            pictures = torch.cat([batch.images[name] for name in names])
+            features, tokens = self.vision(pixels(pictures), condition.repeat(len(names), 1))
+            g = self.grounding(features)
+            each = zip(*(x.chunk(len(names)) for x in (g.logits, g.points, g.visible, g.under, tokens)), strict=True)
+            looks |= {name: (Grounding(*found), own) for name, (*found, own) in zip(names, each, strict=True)}
+        return looks
 
     def _looked_at(
         self, batch: Batch, grounding: dict[str, Grounding], everywhere: Tensor, first: int
