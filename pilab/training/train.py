@@ -92,22 +92,15 @@ def train(
     else:
         size = find_space(config.action_space).size(embodiment)
         normaliser = Normaliser.identity(embodiment.size + 9 * len(embodiment.arms), config.horizon, size)
-    fast = before.fast if before else None
+    fast = before.fast if before and before.fast and before.fast.horizon == config.horizon else None
     if recipe.fast and demonstrations and fast is None:
         fast = demonstrations.fast()
     if before:
         normaliser = _inherit(model, before, normaliser, recipe.anew)
     mixture = Mixture(
-        demonstrations,
-        scenes,
-        normaliser,
-        tokenizer,
-        recipe.rows,
-        seed,
-        recipe.driving.think_interval,
-        recipe.untold,
-        web,
-    )
+        demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, stale=recipe.driving.think_interval,
+        untold=recipe.untold, web=web, fast=fast if recipe.fast else None,
+    )  # fmt: skip
     labels = demonstrations.labels if demonstrations else {}
     # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.
     taught = labels.get("subtasks") or recipe.has_web or recipe.fast

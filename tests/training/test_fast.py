@@ -104,6 +104,25 @@ def test_a_training_keeps_what_reads_them(learn, smoke, trained, tmp_path):
         Checkpoint.load(tmp_path / "run")
 
 
+def test_a_recipe_decides_whether_chunks_are_written(learn, smoke, write, tmp_path):
+    """On data without a word of thought, what the trunk is taught to write can only be chunks."""
+    bare = write(tmp_path / "bare", length=24)
+    recipe = dataclasses.replace(smoke, stages=(Stage(20, Rows(1, 0, 0)),), validate_every=20, pointing_scenes=0)
+    logs = {}
+    for fast in (True, False):
+        made = learn(tmp_path / str(fast), dataclasses.replace(recipe, fast=fast), data=[bare])
+        (table,) = (tmp_path / str(fast) / "log").glob("*/metrics.csv")
+        logs[fast] = table.read_text(encoding="utf-8").splitlines()[0].split(",")
+        assert (made.fast is not None) == fast == made.origin["insulated"]  # else the actions have to train the trunk
+    assert "language/demonstrated" in logs[True] and "language/demonstrated" not in logs[False]
+    # A later training without them keeps what reads them, and one with longer chunks fits its own.
+    longer = {**smoke.model, "horizon": 12}
+    for name, change in (("plain", {}), ("longer", {"model": longer, "fast": True})):
+        later = dataclasses.replace(recipe, stages=(Stage(2, Rows(2, 0, 0)),), validate_every=2, **change)
+        made = learn(tmp_path / name, later, data=[bare], start=tmp_path / "True")
+        assert made.fast.horizon == made.model.config.horizon
+
+
 def test_tokens_of_another_chunk_are_refused(learn, smoke, tmp_path):
     made = learn(
         tmp_path / "run", dataclasses.replace(smoke, stages=(Stage(2, Rows(4, 0, 0)),), pointing_scenes=0, fast=True)
