@@ -88,9 +88,10 @@ class Expert(nn.Module):
         tokens = self.read_point(points) + self.slot
         if context.glimpses is not None:
             shown = visible[..., 0] > 0  # the others would cost as much and count for nothing
+            seen = self.read_glimpse(context.glimpses.flatten(1, 2)[shown])
             tokens = tokens.index_put(
-                (shown,), self.read_glimpse(context.glimpses.flatten(1, 2)[shown]), accumulate=True
-            )
+                (shown,), seen.to(tokens.dtype), accumulate=True
+            )  # autocast may halve one of them
         tokens = tokens.unflatten(1, context.points.shape[1:3]).sum(1)
         return torch.cat([first[:, None], tokens], 1)
 

@@ -228,6 +228,23 @@ def test_insulated_actions_do_not_touch_what_knows(tiny, lively, head):
     assert torch.equal(losses(model, batch, insulate=True)["action"], losses(model, batch, insulate=False)["action"])
 
 
+@pytest.mark.parametrize("head", ["flow", "regression"])
+def test_it_learns_in_half_precision(tiny, lively, head):
+    """What a GPU does under `bf16-mixed`: nearly the same losses, and gradients that are numbers."""
+    config = tiny(head=head, hear=2, regions=True)
+    model, batch = lively(config), config.fake_batch()
+    whole = losses(model, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = losses(model, batch)
+    assert half.keys() == whole.keys()
+    for name in whole:
+        assert float(half[name]) == pytest.approx(float(whole[name]), rel=0.1, abs=0.1), name
+    assert all(g is None or g.isfinite().all() for g in gradients(model, sum(half.values())).values())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.eval().think(batch, 5, 1).shape[0] == len(batch.text)
+        assert model.act(batch, noise_for(config, len(batch.text)))[0].isfinite().all()
+
+
 @pytest.mark.parametrize("insulate", [True, False])
 @pytest.mark.parametrize("term", ["heat", "points", "visible", "language"])
 def test_knowledge_does_not_touch_the_expert(config, model, term, insulate):
