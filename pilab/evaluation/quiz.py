@@ -61,15 +61,19 @@ def picture_quiz(
 def fact_quiz(
     policy: VLAPolicy, questions: int = 400, seed: int = VALIDATION.start, *, facts: str = "household", arm: str = "vla"
 ) -> list[Row]:
-    """One row for each question about the facts of a world, without a picture."""
+    """One row for each question about the facts of a world, without a picture, whatever else is drawn of `questions` twice.
+
+    What stands for the scene is the question: two policies are compared on the same.
+    """
     lore = find_lore(facts)
-    asked = list(dict.fromkeys(text.question(lore, seed, k) for k in range(questions)))
-    said, origin = policy.say({}, [question for question, _ in asked]), provenance()
+    asked = dict(text.question(lore, seed, k) for k in range(questions))
+    said, origin = policy.say({}, list(asked)), provenance()
     return [
         Row(
-            unit="question", arm=arm, suite="facts", control="none", seed=seed, scene="", success=heard == answer, metrics={},
+            unit="question", arm=arm, suite="facts", control="none", seed=seed, scene=f"{facts}: {question}",
+            success=heard == answer, metrics={},
             clusters={"answered": heard, "facts": facts}, checkpoint=policy.fingerprint, commit=origin["commit"],
             versions=origin["versions"], instruction=question,
         )
-        for (question, answer), heard in zip(asked, said, strict=True)
+        for (question, answer), heard in zip(asked.items(), said, strict=True)
     ]  # fmt: skip

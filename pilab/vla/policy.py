@@ -137,13 +137,18 @@ class VLAPolicy(Policy):
         """Answers to a question about each picture, or about none: camera → (B, H, W, 3) uint8, B questions.
 
         For who was asked about pictures in training (the recipe `images`); others say what comes to mind. rows: at once.
+        Raises `UnknownNameError` for a camera it does not have, `PolicyError` for pictures of another size or no words.
         """
+        shown = {}
+        for camera, image in images.items():
+            _, height, width = self.config.cameras[_index(camera, self.cameras, "camera")]
+            shown[camera] = _picture(camera, image, (len(questions), height, width, 3))
         answers = []
-        for some in np.array_split(np.arange(len(questions)), -(-len(questions) // rows)):
-            ids, mask = self.checkpoint.tokenizer.batch([questions[i] for i in some], self.config.text_length)
-            shown = {camera: torch.from_numpy(np.asarray(image)[some]) for camera, image in images.items()}
-            batch = Batch(torch.from_numpy(ids), torch.from_numpy(mask), images=shown or None).to(self.device)
-            answers += self._spoken(batch, "<answer>")
+        for start in range(0, len(questions), rows):
+            some = slice(start, start + rows)
+            text, mask = self._heard(questions[some])
+            batch = Batch(text, mask, images={camera: image[some] for camera, image in shown.items()} or None)
+            answers += self._spoken(batch.to(self.device), "<answer>")
         return answers
 
     # -------------------------------------------------------------------------------------------------------------- parts
@@ -163,8 +168,7 @@ class VLAPolicy(Policy):
         return list(observation[TASK])
 
     def _batch(self, observation: Observation, texts: Sequence[str]) -> Batch:
-        if empty := [text for text in texts if not self.checkpoint.tokenizer.encode(text)]:
-            raise PolicyError(f"nothing was said: {empty[0]!r}; say what to do in words")
+        text, mask = self._heard(texts)
         state = self._numbers(observation, STATE, (len(texts), self.body.size))
         images, needed = {}, ", ".join(self.cameras)
         for name, height, width in self.config.cameras:
@@ -173,25 +177,25 @@ class VLAPolicy(Policy):
                 raise PolicyError(
                     f"no picture from camera {name!r}; the policy needs {needed}: connect it, or train without it"
                 )
-            image = np.asarray(image)
-            wanted = (len(texts), height, width, 3)
-            if image.shape != wanted or image.dtype != np.uint8:
-                raise PolicyError(
-                    f"camera {name!r} gave {image.dtype} {image.shape}; expected uint8 {wanted}: resize it"
-                )
-            images[name] = torch.from_numpy(image)
-        ids, mask = self.checkpoint.tokenizer.batch(list(texts), self.config.text_length)
-        longest = int(mask.sum(1).max())
-        ids, mask = ids[:, :longest], mask[:, :longest]
+            images[name] = _picture(name, image, (len(texts), height, width, 3))
         inside = np.zeros((len(texts), self.config.state_slots), np.float32)
         felt = self.checkpoint.normaliser.state(proprioception(self.body, state))
         inside[:, : felt.shape[1]] = felt
         views, tips = map(torch.from_numpy, viewpoints(self.body, state, self.cameras))
         batch = Batch(
-            torch.from_numpy(ids), torch.from_numpy(mask), state=torch.from_numpy(inside), viewpoints=views, tips=tips,
+            text, mask, state=torch.from_numpy(inside), viewpoints=views, tips=tips,
             images=images,
         )  # fmt: skip
         return batch.to(self.device)
+
+    def _heard(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pieces (B, L) and mask (B, L), as long as the longest text, or a `PolicyError` where one says nothing."""
+        tokenizer = self.checkpoint.tokenizer
+        if empty := [text for text in texts if not tokenizer.encode(text)]:
+            raise PolicyError(f"nothing was said: {empty[0]!r}; say what to do in words")
+        ids, mask = tokenizer.batch(list(texts), self.config.text_length)
+        longest = int(mask.sum(1).max())
+        return torch.from_numpy(ids[:, :longest]), torch.from_numpy(mask[:, :longest])
 
     def _numbers(self, observation: Observation, key: str, shape: tuple[int, ...]) -> np.ndarray:
         """Finite numbers of a shape, or a `PolicyError` that says what is there instead."""
@@ -215,6 +219,14 @@ class VLAPolicy(Policy):
                     c, r = _index(camera, self.cameras, "camera"), _index(role, ROLES, "role of a point")
                     points[i, c, r], told[i, c, r] = _point(place), 1
         return points, told
+
+
+def _picture(camera: str, image: np.ndarray, wanted: tuple[int, ...]) -> torch.Tensor:
+    """Pictures of the wanted shape, or a `PolicyError` that says what is there instead."""
+    image = np.asarray(image)
+    if image.shape != wanted or image.dtype != np.uint8:
+        raise PolicyError(f"camera {camera!r} gave {image.dtype} {image.shape}; expected uint8 {wanted}: resize it")
+    return torch.from_numpy(image)
 
 
 def _index(name: str, valid: Sequence[str], what: str) -> int:

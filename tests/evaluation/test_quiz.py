@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pilab.contracts import UnknownNameError
+from pilab.contracts import PolicyError, UnknownNameError
 from pilab.data.web import text
 from pilab.data.web.lore import find_lore
 from pilab.data.web.pictures import WebPictures
@@ -90,7 +90,7 @@ def test_facts_without_pictures():
             return [known[question] if "for" in question else "no idea" for question in questions]
 
     rows = fact_quiz(Reader(), 60)
-    assert len({row.instruction for row in rows}) == len(rows) > 20
+    assert len({row.instruction for row in rows}) == len({row.scene for row in rows}) == len(rows) > 20
     assert {row.success for row in rows} == {True, False}
     assert all(row.success == ("for" in row.instruction) for row in rows)
 
@@ -99,6 +99,13 @@ def test_a_policy_answers_in_words():
     """The shipped one was never asked: it answers something, and does not fail."""
     policy = VLAPolicy(DEFAULT)
     image = np.zeros((3, 96, 128, 3), np.uint8)
+    assert policy.say({"base": image[:0]}, []) == []
+    with pytest.raises(UnknownNameError, match="head"):
+        policy.say({"head": image}, ["what is this?"] * 3)
+    with pytest.raises(PolicyError, match="resize"):
+        policy.say({"base": image[:, :48]}, ["what is this?"] * 3)
+    with pytest.raises(PolicyError, match="nothing was said"):
+        policy.say({}, [""])
     answers = policy.say({"base": image}, ["what is this?", "how many things are there?", "what is this?"], rows=2)
     assert len(answers) == 3 and answers[0] == answers[2]
     assert len(policy.say({}, ["what is an apple?"])) == 1
