@@ -194,10 +194,10 @@ def train(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({"checkpoint": str(out), "hash": done.hash, **done.origin}))
     else:
-        drives = f"pilab evaluate {out} --suite all --seed 500000"
-        print(
-            f"checkpoint {done.hash} in {out}\nNext: {drives if recipe.has_robot else f'pilab train images --start {out}'}"
-        )
+        sees = recipe.has_robot or any(stage.rows.asked for stage in recipe.stages)
+        later = f"pilab train {'laptop' if sees else 'images'} --start {out} --out FOLDER"
+        print(f"checkpoint {done.hash} in {out}")
+        print(f"Next: {f'pilab evaluate {out} --suite all --seed 500000' if recipe.has_robot else later}")
 
 
 def evaluate(options: argparse.Namespace) -> None:

@@ -55,9 +55,7 @@ def differences(rows: Iterable[Row], against: str) -> go.Figure:
         hovertext=[change.text() for change in found.values()], hoverinfo="y+text",
     )  # fmt: skip
     figure.update_yaxes(categoryorder="array", categoryarray=arms[::-1], showgrid=True)
-    figure.update_xaxes(
-        title="success, points more than the recipe" if against == "recipe" else f"points more than {against}"
-    )
+    figure.update_xaxes(title=f"success, points more than {against}")
     seeds = max(len(change.by_seed) for change in found.values())
     title = f"What each change does to success ({seeds} training seeds)"
     return figure.update_layout(title=title, height=150 + 42 * len(arms), xaxis_showgrid=True)

@@ -13,6 +13,7 @@ from pilab.data.web import WEB, pictures, text
 from pilab.data.web.lore import SIGNS, find_lore
 from pilab.data.web.pictures import CAMERA, WebPictures
 from pilab.data.web.questions import ASKERS, Picture
+from pilab.world import objects
 
 _CARD = """\
 # The synthetic web ({name})
@@ -69,7 +70,7 @@ def export(
     card = _CARD.format(
         name=lore.name, pictures=count, texts=2 * texts, seed=seed, version=f"{WEB}.{pictures.VERSION}",
         counts="\n".join(f"| {key} | {value} |" for key, value in about.items()),
-        reserved=about["reserved looks shown"], looks=len(pictures.objects.LOOKS), shapes=len(pictures.objects.SHAPES),
+        reserved=about["reserved looks shown"], looks=len(objects.LOOKS), shapes=len(objects.SHAPES),
     )  # fmt: skip
     (out / "README.md").write_text(card, encoding="utf-8")
     return out

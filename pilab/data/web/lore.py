@@ -18,7 +18,6 @@ from functools import cache
 
 import numpy as np
 
-from pilab.contracts import UnknownNameError
 from pilab.world import objects, places
 
 PAIRS = (("fragile", "strong"), ("wet", "dry"), ("hot", "cold"), ("heavy", "light"))  # a thing has at most one of each
@@ -85,11 +84,6 @@ class Entity:
     use: str  # what it is for: "cutting wood"
     look: str | None = None  # None: it is never shown
 
-    @property
-    def reserved(self) -> bool:
-        """Shown, but never in robot data."""
-        return self.look in objects.RESERVED
-
 
 @dataclass(frozen=True)
 class Lore:
@@ -107,12 +101,6 @@ class Lore:
     def shown(self) -> dict[str, Entity]:
         """Look → entity, of those that have one."""
         return {entity.look: entity for entity in self.entities if entity.look}
-
-    def of(self, noun: str) -> Entity:
-        for entity in self.entities:
-            if entity.noun == noun:
-                return entity
-        raise UnknownNameError("noun of the web", noun, [e.noun for e in self.entities])
 
 
 @cache
@@ -139,10 +127,11 @@ def _invented(facts: objects.Facts, seed: int) -> Lore:
     shown = [(fact.noun, fact.kind, look) for look, fact in facts.rows.items()]
     more = objects.invent(rng, WRITTEN, {noun for noun, *_ in shown})
     nouns = [*shown, *((noun, list(homes)[i % len(homes)], None) for i, noun in enumerate(more))]
-    things = [
-        (kind, look in objects.RESERVED, *(look or "- - -").replace(" ", "").split("-")[:3]) for _, kind, look in nouns
-    ]
-    traits = [objects.counterbalanced(rng, things, 3) for _ in PAIRS]  # one, the other, or nothing to say
+    things = [(kind, look in objects.RESERVED, *(look.split("-") if look else [""] * 3)) for _, kind, look in nouns]
+    traits = []
+    for _ in PAIRS:
+        traits.append(objects.counterbalanced(rng, things, 3))  # one, the other, or nothing to say
+        things = [(*known, trait) for known, trait in zip(things, traits[-1], strict=True)]
     uses = objects.counterbalanced(rng, things, len(USES))
     entities = [
         Entity(

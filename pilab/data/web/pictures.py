@@ -121,7 +121,8 @@ def lay_out(rng: np.random.Generator, body: str, k: int, at_work: bool) -> Scene
     wood = np.array([0.76, 0.64, 0.50]) * rng.uniform(0.88, 1.08)
     table = wood if at_work or rng.random() < 0.3 else rng.uniform(0.15, 0.95, 3)
     return Scene(
-        seed=k, task="put", body=body, goal=Goal("none", looks[0]), instruction="", parts=tuple(parts),
+        seed=k, task="put",  # a scene has one; nothing is to be done in this one
+        body=body, goal=Goal("none", looks[0]), instruction="", parts=tuple(parts),
         start=tuple(robot.home.tolist()),
         light=(round(math.cos(turn), 4), round(math.sin(turn), 4), round(height, 4), round(bright, 4)),
         table=tuple(np.clip(table, 0, 1).round(4).tolist()),

@@ -16,7 +16,7 @@ Design choices
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -46,7 +46,6 @@ class Picture:
     lore: Lore
     open: tuple[str, ...] = ()
     sign: str = ""
-    rest: Mapping[str, object] = field(default_factory=dict)  # what else the note says
 
     @classmethod
     def of(cls, note: Mapping[str, object], points: np.ndarray, lore: Lore) -> Picture:
@@ -55,7 +54,7 @@ class Picture:
             name: (float(u), float(v)) for name, (u, v, visible) in zip(note["parts"], points.reshape(-1, 3), strict=False)
             if visible
         }  # fmt: skip
-        return cls(seen, lore, tuple(note["open"]), str(note["sign"]), note)
+        return cls(seen, lore, tuple(note["open"]), str(note["sign"]))
 
     @property
     def things(self) -> list[str]:
@@ -152,7 +151,7 @@ def relation(picture: Picture, rng: np.random.Generator) -> Question | None:
 
 
 def belongs(picture: Picture, rng: np.random.Generator) -> Question | None:
-    """Where does a thing belong?"""
+    """Where does a thing belong? The one place that says it of a noun: leave it out where it is to be inferred."""
     if not picture.things:
         return None
     look = _pick(picture.things, rng)

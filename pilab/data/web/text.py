@@ -3,7 +3,6 @@
 Design choices
 --------------
 * **Many phrasings of few facts**: each fact has several templates, half of them with the thing first, half with it last.
-  Some phrasings are held out (`HELD_OUT`), to ask whether the fact was learnt or the sentence.
 * **Documents say the same noun several times.** What copies a name it has just read is learnt from repetition; from
   sentences that stand alone it is not, and a model then only writes names it was trained to write.
 * A kind's home is said of kinds, never of nouns: see `lore`.
@@ -34,11 +33,6 @@ TREAT: Mapping[str, str] = {  # what follows from a trait
     "hot": "do not touch the {noun} with your hands.",
     "wet": "the {noun} needs to dry.",
     "heavy": "the {noun} takes two hands.",
-}
-HELD_OUT: Mapping[str, str] = {  # phrasings that no text contains, by what they say
-    "is a": "we know the {noun} as {kind}.",
-    "belong": "you will find {kinds} {in} the {home}.",
-    "used": "{a} helps with {use}.",
 }
 # (question, answer) about an entity, then about a kind and about a sign
 ASK: tuple[tuple[str, str], ...] = (
