@@ -38,7 +38,8 @@ class Success(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         # Stands before the averaging callback, which takes the averaged weights out again at the end of validation.
-        if self.every and trainer.global_step % self.every == 0 and trainer.global_step < trainer.max_steps:
+        due = self.every and trainer.global_step % self.every == 0 and trainer.global_step < trainer.max_steps
+        if due and trainer.is_global_zero:
             self.run(trainer.global_step)
 
     def run(self, step: int) -> list[Row]:

@@ -35,16 +35,29 @@ class Learner(pl.LightningModule):
             part.requires_grad_(not only or name in only)
 
     def training_step(self, batches: list[Batch], step: int) -> Tensor:
-        # Noise is a function of seed and step, so that a resumed run goes on exactly as it would have.
+        """Loss of a step's rows; of several processes, each takes its part of them.
+
+        All that is random is drawn for all rows, a function of seed and step: a resumed run, and one on more processes, goes
+        on exactly as it would have.
+        """
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
-        total = torch.zeros((), device=self.device)
+        total, (index, parts) = torch.zeros((), device=self.device), self.place
         for batch in batches:
-            kind = kind_of(batch)
-            losses = self.model.loss(augmented(batch, self.recipe.state_noise), self.insulate)
+            kind, batch = kind_of(batch), augmented(batch, self.recipe.state_noise)
+            drawn = None if batch.actions is None else self.model.head.draw(batch.actions)
+            if parts > 1:
+                batch, drawn = batch.part(index, parts), drawn and tuple(x[index::parts] for x in drawn)
+            losses = self.model.loss(batch, self.insulate, drawn)
             total = total + self.weighted(losses)
-            self.log_dict({f"{name}/{kind}": value.detach() for name, value in losses.items()}, on_step=True)
-        self.log("loss", total.detach(), on_step=True, prog_bar=True)
+            shown = {f"{name}/{kind}": value.detach() for name, value in losses.items()}
+            self.log_dict(shown, on_step=True, sync_dist=parts > 1)
+        self.log("loss", total.detach(), on_step=True, prog_bar=True, sync_dist=parts > 1)
         return total
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which of how many processes this is."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self._trainer is not None else (0, 1)
 
     def weighted(self, losses: Mapping[str, Tensor]) -> Tensor:
         return sum(self.recipe.weights[name] * value for name, value in losses.items())
@@ -53,7 +66,8 @@ class Learner(pl.LightningModule):
         torch.manual_seed(index)  # the same noise every time
         losses = self.model.loss(batch, self.insulate)
         losses["loss"] = self.weighted(losses)
-        self.log_dict({f"validation/{name}": value for name, value in losses.items()}, batch_size=len(batch.text))
+        found = {f"validation/{name}": value for name, value in losses.items()}
+        self.log_dict(found, batch_size=len(batch.text), sync_dist=self.place[1] > 1)
 
     def configure_optimizers(self) -> dict[str, object]:
         r = self.recipe

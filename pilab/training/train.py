@@ -40,7 +40,7 @@ from pilab.world.scenes import VALIDATION, find_body
 
 def train(
     recipe: Recipe, data: Sequence[str | Path], out: str | Path, *, body: str = "duo", seed: int = 0,
-    start: str | Path | None = None, progress: bool = True, threads: int | None = None,
+    start: str | Path | None = None, progress: bool = True, threads: int | None = None, processes: int = 1,
 ) -> Checkpoint:  # fmt: skip
     """Train on the LeRobot datasets `data`; `out` gets a checkpoint with its card, a log and `success.jsonl`.
 
@@ -48,6 +48,9 @@ def train(
 
     start: the folder of a checkpoint to go on from. Its state statistics and words are kept, and every weight that still
     fits; what the recipe gives another shape (a chunk of another length), or calls `anew`, is learnt anew.
+
+    processes: that share the rows of each step (DDP; Li et al. 2020, arXiv:2006.15704), the loss being that of one. Each runs
+    the whole of the calling program; the first of them writes.
 
     A killed run goes on from its last validation when started again with the same arguments. Raises `DatasetError` where
     `out` belongs to another run.
@@ -143,6 +146,7 @@ def train(
     trainer = make_trainer(
         recipe, out, [clock, success, EMAWeightAveraging(decay=recipe.average), keep, *([Progress()] if progress else [])],
         enable_progress_bar=progress, val_check_interval=recipe.validate_every, check_val_every_n_epoch=None,
+        **_shared(processes),
     )  # fmt: skip
     # A GPU would wait for its batches; on a CPU, a process that makes them would take its core from the training.
     workers = min(8, (os.cpu_count() or 1) - 1) if torch.cuda.is_available() else 0
@@ -156,6 +160,8 @@ def train(
         learner.load_state_dict(kept["state_dict"])
         clock.load_state_dict(kept["callbacks"][clock.state_key])
     done = checkpoint()
+    if not trainer.is_global_zero:
+        return done
     done.save(out)
     if recipe.success_episodes and recipe.has_robot:
         success.measure = lambda: measure(done)
@@ -163,6 +169,15 @@ def train(
     else:
         write_card(out)
     return done
+
+
+def _shared(processes: int) -> dict[str, object]:
+    """Lightning's settings for so many processes on this machine."""
+    if processes == 1:
+        return {}
+    # Parts of the model rest in some steps, and each process takes its own rows: nothing is to be dealt out.
+    strategy = "ddp_find_unused_parameters_true"
+    return {"devices": processes, "strategy": strategy, "use_distributed_sampler": False}
 
 
 def _web(recipe: Recipe, config: VLAConfig, tokenizer: Tokenizer, seed: int, progress: bool) -> Web:

@@ -21,7 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pilab.vla.grounding import ROLES
+from pilab.vla.means import mean
 from pilab.vla.transformer import Cache, Transformer
+
+Drawn = tuple[Tensor, Tensor]  # noise (B, samples, H, D) and time (B, samples) of the flow
 
 
 @dataclass
@@ -141,16 +144,17 @@ class FlowHead(nn.Module):
         super().__init__()
         self.expert, self.clean, self.robust, self.samples, self.steps = expert, clean, robust, samples, steps
 
-    def loss(
-        self, context: Context, actions: Tensor, mask: Tensor, noise: Tensor | None = None, time: Tensor | None = None
-    ) -> Tensor:
-        """Masked mean error: actions and mask (B, H, D). noise (B·samples, H, D) and time (B·samples,) may be given."""
+    def draw(self, actions: Tensor) -> Drawn:
+        """Noise and time for a batch of actions (B, H, D)."""
+        noise = torch.randn(len(actions), self.samples, *actions.shape[1:], device=actions.device)
+        # t ~ Beta(1.5, 1) by its inverse distribution function, t = U^(1/1.5)
+        return noise, 0.999 * (1 - torch.rand(noise.shape[:2], device=actions.device) ** (1 / 1.5))
+
+    def loss(self, context: Context, actions: Tensor, mask: Tensor, drawn: Drawn | None = None) -> Tensor:
+        """Masked mean error: actions and mask (B, H, D). drawn: from `draw`."""
+        noise, time = (x.flatten(0, 1) for x in (drawn or self.draw(actions)))
         context = context.repeat(self.samples)
         actions, mask = (x.repeat_interleave(self.samples, 0) for x in (actions, mask))
-        if noise is None:
-            noise = torch.randn_like(actions)
-        if time is None:  # t ~ Beta(1.5, 1) by its inverse distribution function, t = U^(1/1.5)
-            time = 0.999 * (1 - torch.rand(len(actions), device=actions.device) ** (1 / 1.5))
         τ = time[:, None, None]
         noisy = (τ * actions + (1 - τ) * noise) * mask
         out = self.expert(context, self.expert.look(context), noisy, time)
@@ -159,7 +163,7 @@ class FlowHead(nn.Module):
         error = (
             ((out - target).square() + self.robust**2).sqrt() - self.robust if self.robust else (out - target).square()
         )
-        return (error * mask).sum() / mask.sum().clamp(min=1)
+        return mean((error * mask).sum(), mask.sum())
 
     def sample(self, context: Context, noise: Tensor, mask: Tensor) -> Tensor:
         """Chunk (B, H, D) from noise of the same shape, by Euler steps; 0 where the mask (B, H, D) is."""
@@ -179,11 +183,14 @@ class RegressionHead(nn.Module):
         super().__init__()
         self.expert = expert
 
-    def loss(self, context: Context, actions: Tensor, mask: Tensor) -> Tensor:
+    def draw(self, actions: Tensor) -> Drawn:
+        """Nothing is left to chance."""
+        return actions.new_zeros(len(actions), 1), actions.new_zeros(len(actions), 1)
+
+    def loss(self, context: Context, actions: Tensor, mask: Tensor, drawn: Drawn | None = None) -> Tensor:
         """Masked mean absolute error."""
-        return (
-            F.l1_loss(self.sample(context, actions, mask), actions, reduction="none") * mask
-        ).sum() / mask.sum().clamp(min=1)
+        error = F.l1_loss(self.sample(context, actions, mask), actions, reduction="none")
+        return mean((error * mask).sum(), mask.sum())
 
     def sample(self, context: Context, noise: Tensor, mask: Tensor) -> Tensor:
         empty = torch.zeros_like(noise)

@@ -33,8 +33,9 @@ from torch import Tensor, nn
 
 from pilab.contracts import Embodiment, PolicyError, UnknownNameError, load
 from pilab.vla.actions import find_space
-from pilab.vla.flow import Context, Expert, FlowHead, RegressionHead
+from pilab.vla.flow import Context, Drawn, Expert, FlowHead, RegressionHead
 from pilab.vla.grounding import ROLES, Grounding, GroundingHead, glimpse, grounding_losses
+from pilab.vla.means import mean
 from pilab.vla.transformer import Cache, Transformer, block_mask
 from pilab.vla.views import FEATURES, displacements
 from pilab.vla.vision import Vision
@@ -168,6 +169,12 @@ class Batch:
         move = lambda x: {k: v.to(device) for k, v in x.items()} if isinstance(x, dict) else x.to(device)  # noqa: E731
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return Batch(**{name: None if x is None else move(x) for name, x in values.items()})
+
+    def part(self, index: int, parts: int) -> Batch:
+        """Rows `index`, `index` + `parts`, …: what one of several processes sees."""
+        take = lambda x: {k: v[index::parts] for k, v in x.items()} if isinstance(x, dict) else x[index::parts]  # noqa: E731
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Batch(**{name: None if x is None else take(x) for name, x in values.items()})
 
 
 @dataclass
@@ -360,8 +367,11 @@ class VLA(nn.Module):
         return glimpse(batch.images[name], points[..., :2].detach(), size)
 
     # ---------------------------------------------------------------------------------------------------------- learning
-    def loss(self, batch: Batch, insulate: bool = True) -> dict[str, Tensor]:
-        """Named, masked mean losses: action, heat, points, visible, language; those the batch has labels for."""
+    def loss(self, batch: Batch, insulate: bool = True, drawn: Drawn | None = None) -> dict[str, Tensor]:
+        """Named, masked mean losses: action, heat, points, visible, language; those the batch has labels for.
+
+        drawn: what the head's loss draws at random, from `head.draw`; drawn anew if it is not given.
+        """
         # Without a label of its own the insulated trunk learns nothing from a batch: no need to remember how it saw.
         learns = not insulate or batch.answer is not None or (batch.labelled is not None and batch.images is not None)
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
@@ -379,15 +389,15 @@ class VLA(nn.Module):
                     ).items():
                         sums.setdefault(term, []).append(value)
             for term, parts in sums.items():  # every camera counts alike, however often the thing is in its view
-                losses[term] = sum(total / count.clamp(min=1) for total, count in parts) / len(parts)
+                losses[term] = sum(mean(total, count) for total, count in parts) / len(parts)
         if batch.answer is not None:
             logits = seen.answer @ self.text.embed.weight.T
             each = F.cross_entropy(logits.transpose(1, 2), batch.answer[:, 1:], reduction="none")
             mask = batch.answer_mask[:, 1:]
-            losses["language"] = (each * mask).sum() / mask.sum().clamp(min=1)
+            losses["language"] = mean((each * mask).sum(), mask.sum())
         if batch.actions is not None:
             context = self.context(batch, seen, insulate)
-            losses["action"] = self.head.loss(context, batch.actions, batch.action_mask)
+            losses["action"] = self.head.loss(context, batch.actions, batch.action_mask, drawn)
         return losses
 
     # ------------------------------------------------------------------------------------------------------------ acting

@@ -342,13 +342,14 @@ def test_the_loss_is_the_formula(tiny, lively, clean):
     noise, seen = noise_for(config, 6), []
     context = model.context(batch, model.perceive(batch))
     time = torch.tensor([0.0, 0.25, 0.5, 0.75, 0.9, 0.999])
+    drawn = noise.unflatten(0, (3, 2)), time.unflatten(0, (3, 2))
     model.head.expert.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2]))
-    loss = model.head.loss(context, batch.actions, batch.action_mask, noise, time)
+    loss = model.head.loss(context, batch.actions, batch.action_mask, drawn)
     actions = batch.actions.repeat_interleave(2, 0)
     target = actions if clean else actions - noise
     torch.testing.assert_close(loss, target[..., :14].square().mean())
     model.head.robust = 0.3  # the pseudo-Huber loss
-    loss = model.head.loss(context, batch.actions, batch.action_mask, noise, time)
+    loss = model.head.loss(context, batch.actions, batch.action_mask, drawn)
     torch.testing.assert_close(loss, ((target[..., :14].square() + 0.09).sqrt() - 0.3).mean())
     τ = time[:, None, None]
     torch.testing.assert_close(seen[0][..., :14], (τ * actions + (1 - τ) * noise)[..., :14])
