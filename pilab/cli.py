@@ -189,8 +189,10 @@ def train(options: argparse.Namespace) -> None:
         run(collection, recipe.episodes, data[0], progress=not options.json)
     done = learn(
         recipe, data or [], out, body=options.body, seed=options.seed, start=options.start, threads=options.threads,
-        progress=not options.json,
+        progress=not options.json, processes=options.processes,
     )  # fmt: skip
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # one of several processes: the first speaks for all
+        return
     if options.json:
         print(json.dumps({"checkpoint": str(out), "hash": done.hash, **done.origin}))
     else:
@@ -434,12 +436,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, help="folder of the new dataset; the old one stays as it is")
 
     p = verb(verbs, "train", train, "train a VLA", "pilab train laptop --data runs/demos --out runs/vla")
-    p.add_argument("recipe", help="laptop, practise (from --start), or MODULE:FUNCTION for one of your own")
+    p.add_argument(
+        "recipe", help="text, images, laptop, practise or teach (both from --start), or MODULE:FUNCTION of your own"
+    )
     p.add_argument("--start", metavar="CHECKPOINT", help="go on from these weights")
     p.add_argument("--data", nargs="+", metavar="DIR", help="LeRobot datasets; collects the recipe's own if not given")
     p.add_argument("--out", required=True, help="folder of the checkpoint; goes on with a run that was interrupted")
     p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
     p.add_argument("--threads", type=positive, help="of the network; all cores if not given")
+    p.add_argument("--processes", type=positive, default=1, help="that share the rows of a step; one for each GPU")
     scaled(p), machine(p)
 
     p = verb(

@@ -285,25 +285,30 @@ class Mixture(torch.utils.data.IterableDataset):
     def __init__(
         self, demonstrations: Demonstrations | None, scenes: PointingScenes | None, normaliser: Normaliser,
         tokenizer: Tokenizer, rows: Rows | Callable[[int], Rows], seed: int, stale: int = 10, untold: bool = False,
-        web: Web | None = None, fast: FastTokenizer | None = None,
+        web: Web | None = None, fast: FastTokenizer | None = None, turns: int = 1,
     ) -> None:  # fmt: skip
         """demonstrations: None where there are no rows of a robot. rows: of every step, or of each. untold: pictures come from
         frames without points, if there are any. web: where rows are asked or read. fast: the trunk also writes chunks.
+        turns: how often each step comes.
         """
         super().__init__()
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
-        self.web, self.fast, self.start = web, fast, 0
+        self.web, self.fast, self.turns, self.start = web, fast, turns, 0
         if demonstrations is not None:
             self.config = demonstrations.config
             rest = demonstrations.training[~demonstrations.pointed[demonstrations.training]]
             self.pictured = rest if untold and len(rest) else demonstrations.training
 
     def __iter__(self) -> Iterator[list[Batch]]:
-        # Each of n loading processes makes every n-th step; the loader takes them in turn, so that nothing depends on n.
+        # Each of n loading processes makes every n-th item; the loader takes them in turn, so that nothing depends on n.
         worker = torch.utils.data.get_worker_info()
         first, every = (worker.id, worker.num_workers) if worker else (0, 1)
-        yield from map(self.step, itertools.count(self.start + first, every))
+        made = None
+        for item in itertools.count(self.start * self.turns + first, every):
+            if made != (made := item // self.turns):
+                batches = self.step(made)
+            yield batches
 
     def step(self, number: int) -> list[Batch]:
         rng = np.random.default_rng([self.seed, number])

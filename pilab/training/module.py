@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytorch_lightning as pl
 import torch
@@ -35,29 +36,36 @@ class Learner(pl.LightningModule):
             part.requires_grad_(not only or name in only)
 
     def training_step(self, batches: list[Batch], step: int) -> Tensor:
-        """Loss of a step's rows; of several processes, each takes its part of them.
+        """Loss of this process's part of a step's rows, or of this turn's.
 
-        All that is random is drawn for all rows, a function of seed and step: a resumed run, and one on more processes, goes
-        on exactly as it would have.
+        All that is random is drawn for all rows, a function of seed and step: a resumed run, and one in more parts, goes on
+        exactly as it would have.
         """
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
-        total, (index, parts) = torch.zeros((), device=self.device), self.place
+        total, (index, parts) = torch.zeros((), device=self.device), self.place(step)
         for batch in batches:
             kind, batch = kind_of(batch), augmented(batch, self.recipe.state_noise)
-            drawn = None if batch.actions is None else self.model.head.draw(batch.actions)
+            drawn, counts = None if batch.actions is None else self.model.head.draw(batch.actions), batch.counts(parts)
             if parts > 1:
                 batch, drawn = batch.part(index, parts), drawn and tuple(x[index::parts] for x in drawn)
-            losses = self.model.loss(batch, self.insulate, drawn)
+            losses = self.model.loss(batch, self.insulate, drawn, counts)
             total = total + self.weighted(losses)
             shown = {f"{name}/{kind}": value.detach() for name, value in losses.items()}
-            self.log_dict(shown, on_step=True, sync_dist=parts > 1)
-        self.log("loss", total.detach(), on_step=True, prog_bar=True, sync_dist=parts > 1)
+            self.log_dict(shown, on_step=True, sync_dist=self.shared)
+        self.log("loss", total.detach(), on_step=True, prog_bar=True, sync_dist=self.shared)
         return total
 
+    def place(self, turn: int) -> tuple[int, int]:
+        """Which part of a step's rows is this process's in its so many-th turn, and how many parts there are."""
+        if self._trainer is None:
+            return 0, 1
+        processes, turns = self.trainer.world_size, self.trainer.accumulate_grad_batches
+        return turn % turns * processes + self.trainer.global_rank, processes * turns
+
     @property
-    def place(self) -> tuple[int, int]:
-        """Which of how many processes this is."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self._trainer is not None else (0, 1)
+    def shared(self) -> bool:
+        """Whether there are other processes."""
+        return self._trainer is not None and self.trainer.world_size > 1
 
     def weighted(self, losses: Mapping[str, Tensor]) -> Tensor:
         return sum(self.recipe.weights[name] * value for name, value in losses.items())
@@ -67,7 +75,7 @@ class Learner(pl.LightningModule):
         losses = self.model.loss(batch, self.insulate)
         losses["loss"] = self.weighted(losses)
         found = {f"validation/{name}": value for name, value in losses.items()}
-        self.log_dict(found, batch_size=len(batch.text), sync_dist=self.place[1] > 1)
+        self.log_dict(found, batch_size=len(batch.text), sync_dist=self.shared)
 
     def configure_optimizers(self) -> dict[str, object]:
         r = self.recipe
@@ -113,11 +121,12 @@ def kind_of(batch: Batch) -> str:
 
 def augmented(batch: Batch, state_noise: float) -> Batch:
     """Brightness and pixel noise for every picture, and a little noise on what the joints say."""
-    if batch.images is not None:
-        batch.images = {name: _flicker(image) for name, image in batch.images.items()}
-    if batch.state is not None:
-        batch.state = batch.state + state_noise * torch.randn_like(batch.state)
-    return batch
+    images, state = batch.images, batch.state
+    if images is not None:
+        images = {name: _flicker(image) for name, image in images.items()}
+    if state is not None:
+        state = state + state_noise * torch.randn_like(state)
+    return replace(batch, images=images, state=state)
 
 
 def _flicker(image: Tensor) -> Tensor:

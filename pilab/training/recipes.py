@@ -57,6 +57,7 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.98)
     warm_up: int = 60  # steps
     clip: float = 1.0  # of the gradient's norm
+    turns: int = 1  # in which a step's rows go through, their gradients added: less memory, the same step
     average: float = 0.995  # decay of the weights' moving average, which is what is evaluated and kept
     state_noise: float = 0.02  # on the normalised state: joints are not to be trusted to the last digit
     validate_every: int = 500  # steps

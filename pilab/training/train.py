@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from pilab.contracts import DatasetError, PolicyError, Row
+from pilab.contracts import DatasetError, PilabError, PolicyError, Row
 from pilab.data.pointing import PointingScenes
 from pilab.data.web.lore import find_lore
 from pilab.data.web.pictures import WebPictures
@@ -55,7 +55,12 @@ def train(
     A killed run goes on from its last validation when started again with the same arguments. Raises `DatasetError` where
     `out` belongs to another run.
     """
-    out = Path(out)
+    out, parts = Path(out), processes * recipe.turns
+    fewest = min(n for stage in recipe.stages for n in astuple(stage.rows) if n)
+    if fewest < parts:
+        raise PilabError(
+            f"{fewest} rows a step in {processes} processes and {recipe.turns} turns: at least one row in each"
+        )
     torch.set_num_threads(threads or os.cpu_count() or 1)
     torch.set_flush_denormal(True)
     keep_memory()
@@ -102,7 +107,7 @@ def train(
         normaliser = _inherit(model, before, normaliser, recipe.anew)
     mixture = Mixture(
         demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, stale=recipe.driving.think_interval,
-        untold=recipe.untold, web=web, fast=fast if recipe.fast else None,
+        untold=recipe.untold, web=web, fast=fast if recipe.fast else None, turns=recipe.turns,
     )  # fmt: skip
     labels = demonstrations.labels if demonstrations else {}
     # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.
@@ -145,7 +150,7 @@ def train(
     # Success before averaging: at the end of a validation the averaged weights are still in place for it.
     trainer = make_trainer(
         recipe, out, [clock, success, EMAWeightAveraging(decay=recipe.average), keep, *([Progress()] if progress else [])],
-        enable_progress_bar=progress, val_check_interval=recipe.validate_every, check_val_every_n_epoch=None,
+        enable_progress_bar=progress, val_check_interval=recipe.validate_every * recipe.turns, check_val_every_n_epoch=None,
         **_shared(processes),
     )  # fmt: skip
     # A GPU would wait for its batches; on a CPU, a process that makes them would take its core from the training.
@@ -208,6 +213,7 @@ def make_trainer(recipe: Recipe, folder: str | Path, callbacks: list[Callback], 
     return pl.Trainer(
         **{
             "max_steps": recipe.steps, "devices": 1, "precision": recipe.precision, "gradient_clip_val": recipe.clip,
+            "accumulate_grad_batches": recipe.turns,
             "logger": CSVLogger(folder, name="log"), "log_every_n_steps": 20, "num_sanity_val_steps": 0,
             "enable_model_summary": False, "callbacks": callbacks, **options,
         }

@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pilab.vla.grounding import ROLES
-from pilab.vla.means import mean
 from pilab.vla.transformer import Cache, Transformer
 
 Drawn = tuple[Tensor, Tensor]  # noise (B, samples, H, D) and time (B, samples) of the flow
@@ -150,8 +149,10 @@ class FlowHead(nn.Module):
         # t ~ Beta(1.5, 1) by its inverse distribution function, t = U^(1/1.5)
         return noise, 0.999 * (1 - torch.rand(noise.shape[:2], device=actions.device) ** (1 / 1.5))
 
-    def loss(self, context: Context, actions: Tensor, mask: Tensor, drawn: Drawn | None = None) -> Tensor:
-        """Masked mean error: actions and mask (B, H, D). drawn: from `draw`."""
+    def loss(
+        self, context: Context, actions: Tensor, mask: Tensor, count: Tensor, drawn: Drawn | None = None
+    ) -> Tensor:
+        """Masked mean error over `count` numbers: actions and mask (B, H, D). drawn: from `draw`."""
         noise, time = (x.flatten(0, 1) for x in (drawn or self.draw(actions)))
         context = context.repeat(self.samples)
         actions, mask = (x.repeat_interleave(self.samples, 0) for x in (actions, mask))
@@ -163,7 +164,7 @@ class FlowHead(nn.Module):
         error = (
             ((out - target).square() + self.robust**2).sqrt() - self.robust if self.robust else (out - target).square()
         )
-        return mean((error * mask).sum(), mask.sum())
+        return (error * mask).sum() / (count * self.samples)
 
     def sample(self, context: Context, noise: Tensor, mask: Tensor) -> Tensor:
         """Chunk (B, H, D) from noise of the same shape, by Euler steps; 0 where the mask (B, H, D) is."""
@@ -187,10 +188,12 @@ class RegressionHead(nn.Module):
         """Nothing is left to chance."""
         return actions.new_zeros(len(actions), 1), actions.new_zeros(len(actions), 1)
 
-    def loss(self, context: Context, actions: Tensor, mask: Tensor, drawn: Drawn | None = None) -> Tensor:
-        """Masked mean absolute error."""
+    def loss(
+        self, context: Context, actions: Tensor, mask: Tensor, count: Tensor, drawn: Drawn | None = None
+    ) -> Tensor:
+        """Masked mean absolute error over `count` numbers."""
         error = F.l1_loss(self.sample(context, actions, mask), actions, reduction="none")
-        return mean((error * mask).sum(), mask.sum())
+        return (error * mask).sum() / count
 
     def sample(self, context: Context, noise: Tensor, mask: Tensor) -> Tensor:
         empty = torch.zeros_like(noise)

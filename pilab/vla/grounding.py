@@ -78,10 +78,8 @@ def cell_centres(height: int, width: int, device: torch.device | None = None) ->
     return torch.stack([u.flatten(), v.flatten()], -1)
 
 
-def grounding_losses(
-    found: Grounding, points: Tensor, visible: Tensor, labelled: Tensor
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Sums and counts of three masked losses: points (B, R, 2), visible and labelled (B, R), floats 0 or 1.
+def grounding_losses(found: Grounding, points: Tensor, visible: Tensor, labelled: Tensor) -> dict[str, Tensor]:
+    """Sums of three masked losses: points (B, R, 2), visible and labelled (B, R), floats 0 or 1.
 
     heat: cross entropy with the label spread over the four nearest cells; points: L1 distance of the mean, in widths
     and heights of the picture; visible: binary cross entropy.
@@ -96,9 +94,9 @@ def grounding_losses(
     off = (found.points - points).abs().sum(-1)
     seen = F.binary_cross_entropy_with_logits(found.visible, visible, reduction="none")
     return {
-        "heat": ((heat * there).sum(), there.sum()),
-        "points": ((off * there).sum(), there.sum()),
-        "visible": ((seen * labelled).sum(), labelled.sum()),
+        "heat": (heat * there).sum(),
+        "points": (off * there).sum(),
+        "visible": (seen * labelled).sum(),
     }
 
 

@@ -23,7 +23,7 @@ Design choices
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -35,7 +35,6 @@ from pilab.contracts import Embodiment, PolicyError, UnknownNameError, load
 from pilab.vla.actions import find_space
 from pilab.vla.flow import Context, Drawn, Expert, FlowHead, RegressionHead
 from pilab.vla.grounding import ROLES, Grounding, GroundingHead, glimpse, grounding_losses
-from pilab.vla.means import mean
 from pilab.vla.transformer import Cache, Transformer, block_mask
 from pilab.vla.views import FEATURES, displacements
 from pilab.vla.vision import Vision
@@ -171,10 +170,31 @@ class Batch:
         return Batch(**{name: None if x is None else move(x) for name, x in values.items()})
 
     def part(self, index: int, parts: int) -> Batch:
-        """Rows `index`, `index` + `parts`, …: what one of several processes sees."""
+        """Rows `index`, `index` + `parts`, …: what one process of several sees, or one turn."""
         take = lambda x: {k: v[index::parts] for k, v in x.items()} if isinstance(x, dict) else x[index::parts]  # noqa: E731
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return Batch(**{name: None if x is None else take(x) for name, x in values.items()})
+
+    def counts(self, parts: int = 1) -> dict[str, Tensor]:
+        """Labels of each kind, at least one, over `parts`: visible, heat and points of each camera (C,), language, action ().
+
+        The losses of parts that are divided by these have the loss of the whole as their mean, however unequal the labels
+        are that fell to them.
+        """
+        found = {}
+        if self.labelled is not None and self.points is not None:
+            found["visible"] = self.known.sum((0, 2))
+            found["heat"] = found["points"] = (self.known * self.points[..., 2]).sum((0, 2))
+        if self.answer_mask is not None:
+            found["language"] = self.answer_mask[:, 1:].sum()
+        if self.action_mask is not None:
+            found["action"] = self.action_mask.sum()
+        return {name: count.clamp(min=1) / parts for name, count in found.items()}
+
+    @property
+    def known(self) -> Tensor:
+        """(B, C, R) 0 or 1: points with a label, in pictures that are there."""
+        return self.labelled if self.camera_mask is None else self.labelled * self.camera_mask[..., None]
 
 
 @dataclass
@@ -367,37 +387,40 @@ class VLA(nn.Module):
         return glimpse(batch.images[name], points[..., :2].detach(), size)
 
     # ---------------------------------------------------------------------------------------------------------- learning
-    def loss(self, batch: Batch, insulate: bool = True, drawn: Drawn | None = None) -> dict[str, Tensor]:
+    def loss(
+        self,
+        batch: Batch,
+        insulate: bool = True,
+        drawn: Drawn | None = None,
+        counts: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Named, masked mean losses: action, heat, points, visible, language; those the batch has labels for.
 
-        drawn: what the head's loss draws at random, from `head.draw`; drawn anew if it is not given.
+        drawn: what the head's loss draws at random, from `head.draw`; drawn anew if it is not given. counts: of the batch
+        that this is a part of, from `Batch.counts`.
         """
+        counts = batch.counts() if counts is None else counts
         # Without a label of its own the insulated trunk learns nothing from a batch: no need to remember how it saw.
         learns = not insulate or batch.answer is not None or (batch.labelled is not None and batch.images is not None)
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             seen = self.perceive(batch)
         losses = {}
         if batch.labelled is not None and seen.grounding:
-            sums: dict[str, list[tuple[Tensor, Tensor]]] = {}
+            # Every camera counts alike, however often the thing is in its view.
             for i, (name, _, _) in enumerate(self.config.cameras):
                 if name in seen.grounding:
-                    labels, known = batch.points[:, i], batch.labelled[:, i]
-                    if batch.camera_mask is not None:
-                        known = known * batch.camera_mask[:, i, None]
-                    for term, value in grounding_losses(
-                        seen.grounding[name], labels[..., :2], labels[..., 2], known
-                    ).items():
-                        sums.setdefault(term, []).append(value)
-            for term, parts in sums.items():  # every camera counts alike, however often the thing is in its view
-                losses[term] = sum(mean(total, count) for total, count in parts) / len(parts)
+                    labels = batch.points[:, i]
+                    sums = grounding_losses(seen.grounding[name], labels[..., :2], labels[..., 2], batch.known[:, i])
+                    for term, total in sums.items():
+                        losses[term] = losses.get(term, 0.0) + total / counts[term][i] / len(seen.grounding)
         if batch.answer is not None:
             logits = seen.answer @ self.text.embed.weight.T
             each = F.cross_entropy(logits.transpose(1, 2), batch.answer[:, 1:], reduction="none")
             mask = batch.answer_mask[:, 1:]
-            losses["language"] = mean((each * mask).sum(), mask.sum())
+            losses["language"] = (each * mask).sum() / counts["language"]
         if batch.actions is not None:
             context = self.context(batch, seen, insulate)
-            losses["action"] = self.head.loss(context, batch.actions, batch.action_mask, drawn)
+            losses["action"] = self.head.loss(context, batch.actions, batch.action_mask, counts["action"], drawn)
         return losses
 
     # ------------------------------------------------------------------------------------------------------------ acting

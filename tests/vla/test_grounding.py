@@ -93,10 +93,8 @@ def test_the_label_is_spread_over_the_four_nearest_cells(u, v):
     """Read from the gradient of a cross entropy, which is softmax − target."""
     logits = torch.zeros(1, 1, HEIGHT, WIDTH, requires_grad=True)
     point = torch.tensor([[[u, v]]])
-    total, count = grounding_losses(found(logits), point, torch.ones(1, 1), torch.ones(1, 1))["heat"]
-    total.backward()
+    grounding_losses(found(logits), point, torch.ones(1, 1), torch.ones(1, 1))["heat"].backward()
     target = (1 / (HEIGHT * WIDTH) - logits.grad).flatten()
-    assert count == 1
     assert target.min() > -1e-6
     assert float(target.sum()) == pytest.approx(1, abs=1e-4)
     assert (target > 1e-6).sum() <= 4
@@ -111,21 +109,22 @@ def test_a_heat_map_on_the_label_costs_nothing_and_elsewhere_much():
     here, there = torch.tensor([[[3.5 / WIDTH, 2.5 / HEIGHT]]]), torch.tensor([[[6.5 / WIDTH, 2.5 / HEIGHT]]])
     one = torch.ones(1, 1)
     right, wrong = (grounding_losses(found(logits), at, one, one) for at in (here, there))
-    assert right["heat"][0] < 1e-5 and right["points"][0] < 1e-5
-    assert wrong["heat"][0] > 29
-    assert float(wrong["points"][0]) == pytest.approx(3 / WIDTH, abs=1e-5)
-    assert float(right["visible"][0]) == pytest.approx(math.log(2))  # of a logit of 0
+    assert right["heat"] < 1e-5 and right["points"] < 1e-5
+    assert wrong["heat"] > 29
+    assert float(wrong["points"]) == pytest.approx(3 / WIDTH, abs=1e-5)
+    assert float(right["visible"]) == pytest.approx(math.log(2))  # of a logit of 0
 
 
-def test_sums_and_counts_of_masked_losses():
+def test_sums_of_masked_losses():
     """Four cells of (visible, labelled): points count where both hold, visibility where labelled."""
     logits, points = drawn(2, 2, HEIGHT, WIDTH), torch.full((2, 2, 2), 0.4)
     visible, labelled = torch.tensor([[1.0, 0], [1, 0]]), torch.tensor([[1.0, 1], [0, 0]])
     out = grounding_losses(found(logits), points, visible, labelled)
-    assert {name: float(count) for name, (_, count) in out.items()} == {"heat": 1, "points": 1, "visible": 2}
     alone = grounding_losses(found(logits[:1, :1]), points[:1, :1], visible[:1, :1], labelled[:1, :1])
-    torch.testing.assert_close(out["heat"][0], alone["heat"][0])
-    torch.testing.assert_close(out["points"][0], alone["points"][0])
+    below = grounding_losses(found(logits[:1, 1:]), points[:1, 1:], visible[:1, 1:], labelled[:1, 1:])
+    torch.testing.assert_close(out["heat"], alone["heat"])
+    torch.testing.assert_close(out["points"], alone["points"])
+    torch.testing.assert_close(out["visible"], alone["visible"] + below["visible"])
 
 
 def test_unlabelled_points_change_no_bit_and_get_no_gradient():
@@ -136,8 +135,8 @@ def test_unlabelled_points_change_no_bit_and_get_no_gradient():
     out = dataclasses.replace(found(logits), visible=seen)
     a, b = grounding_losses(out, points, visible, labelled), grounding_losses(out, moved, hidden, labelled)
     for term in a:
-        assert torch.equal(a[term][0], b[term][0])
-    sum(total for total, _ in b.values()).backward()
+        assert torch.equal(a[term], b[term])
+    sum(b.values()).backward()
     assert not logits.grad[0, 1].any() and not seen.grad[0, 1]
     assert logits.grad[0, 0].any() and seen.grad[0, 0] and torch.isfinite(logits.grad).all()
 
@@ -145,8 +144,8 @@ def test_unlabelled_points_change_no_bit_and_get_no_gradient():
 def test_nothing_visible_is_finite():
     labels = torch.full((2, 2, 2), -5.0), torch.zeros(2, 2), torch.ones(2, 2)
     out = grounding_losses(found(drawn(2, 2, HEIGHT, WIDTH)), *labels)
-    assert out["heat"][0] == out["points"][0] == 0
-    assert all(torch.isfinite(total) for total, _ in out.values())
+    assert out["heat"] == out["points"] == 0
+    assert all(torch.isfinite(total) for total in out.values())
 
 
 # ------------------------------------------------------------------------------------------------------------- glimpses

@@ -344,12 +344,12 @@ def test_the_loss_is_the_formula(tiny, lively, clean):
     time = torch.tensor([0.0, 0.25, 0.5, 0.75, 0.9, 0.999])
     drawn = noise.unflatten(0, (3, 2)), time.unflatten(0, (3, 2))
     model.head.expert.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2]))
-    loss = model.head.loss(context, batch.actions, batch.action_mask, drawn)
+    loss = model.head.loss(context, batch.actions, batch.action_mask, batch.counts()["action"], drawn)
     actions = batch.actions.repeat_interleave(2, 0)
     target = actions if clean else actions - noise
     torch.testing.assert_close(loss, target[..., :14].square().mean())
     model.head.robust = 0.3  # the pseudo-Huber loss
-    loss = model.head.loss(context, batch.actions, batch.action_mask, drawn)
+    loss = model.head.loss(context, batch.actions, batch.action_mask, batch.counts()["action"], drawn)
     torch.testing.assert_close(loss, ((target[..., :14].square() + 0.09).sqrt() - 0.3).mean())
     τ = time[:, None, None]
     torch.testing.assert_close(seen[0][..., :14], (τ * actions + (1 - τ) * noise)[..., :14])
@@ -363,7 +363,9 @@ def test_noisy_times_are_drawn_more_often(config, model):
     hook = model.head.expert.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[3]))
     torch.manual_seed(0)
     with torch.no_grad():
-        head.loss(model.context(batch, model.perceive(batch)), batch.actions, batch.action_mask)
+        head.loss(
+            model.context(batch, model.perceive(batch)), batch.actions, batch.action_mask, batch.counts()["action"]
+        )
     hook.remove()
     t = 1 - seen[0] / 0.999
     assert len(t) == 4000
