@@ -90,7 +90,7 @@ def collect(options: argparse.Namespace) -> None:
 
     recipe = Recipe(
         tuple(options.tasks), options.seed, options.body, tuple(options.manner), options.arm, options.noise,
-        options.close, options.novice, options.object, options.place,
+        options.close, options.novice, options.object, options.place, options.driver, options.outcome,
     )  # fmt: skip
     run(recipe, options.episodes, options.out, workers=options.workers, progress=not options.json)
     about = describe(LeRobotDataset(options.out))
@@ -364,7 +364,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="TASK",
         help="put, push, open, close, stack, handover, point or MODULE:TASK, in turn",
     )
-    p.add_argument("--episodes", type=positive, required=True, help="successful episodes the dataset shall have")
+    p.add_argument("--episodes", type=positive, required=True, help="episodes the dataset shall have")
     p.add_argument("--out", required=True, help="folder of the dataset; goes on with one of the same recipe")
     p.add_argument("--seed", type=int, default=0, help="first scene seed; training seeds are below 500000")
     p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
@@ -379,6 +379,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--close", type=float, default=0.0, help="how much of the noise remains near things, 0 to 1")
     p.add_argument(
         "--novice", metavar="CHECKPOINT", help="a policy that drives for a while before the demonstrator takes over"
+    )
+    p.add_argument("--driver", metavar="CHECKPOINT", help="a policy that drives instead of the demonstrator")
+    p.add_argument(
+        "--outcome", choices=["success", "failure", "any"], default="success", help="which of its episodes to keep"
     )
     p.add_argument("--object", help="only this object, by noun or look")
     p.add_argument("--place", help="and this place")

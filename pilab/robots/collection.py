@@ -4,6 +4,9 @@ Attempt k is the scene of seed S + k for the k-th task in turn. Attempts run in 
 a dataset is a function of its recipe, whatever the number of processes (but for the bytes of its videos: x264 may spend
 its bits a little differently in another process); a failed attempt is left out and the next one takes its place. The frame
 cache is filled from the raw frames on the way.
+
+A policy may drive instead of the demonstrator: what it did is then what is learnt from, and its failures, kept and marked
+as such (`quality` 1 instead of 5), are data too.
 """
 
 from __future__ import annotations
@@ -56,6 +59,7 @@ from pilab.world.environment import SLOTS
 from pilab.world.scenes import find_body, refuse_reserved, sample_scene
 
 GIVE_UP = 60  # attempts that may fail in a row
+OUTCOMES = ("success", "failure", "any")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Recipe:
     novice: str | None = None  # a checkpoint that drives for a while (see rescue), instead of noise
     object: str | None = None  # only this object (a noun or a look) …
     place: str | None = None  # … and this place
+    driver: str | None = None  # a checkpoint that drives alone: nobody demonstrates, nothing is disturbed
+    outcome: str = "success"  # which of its episodes are kept, one of OUTCOMES
 
     def attempt(self, k: int) -> tuple[Scene, str]:
         """The scene and the manner of attempt k. Raises `ReservedError` for what must not become training data."""
@@ -88,23 +94,26 @@ class Recipe:
 
 
 class Failed(Exception):  # noqa: N818 - not an error: demonstrations fail now and then
-    """An attempt without success; says why."""
+    """An attempt that did not end as wanted; says why."""
 
 
 def demonstrate(scene: Scene, manner: str, recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     """One demonstration as arrays with a leading T and as episode values. Raises `Failed` with the reason."""
     frames: list[tuple[Observation, Command]] = []
     body, teacher = find_body(scene.body), Demonstrator(recipe.arm, manner)
-    if recipe.novice:
-        executor: Executor = Rescue(teacher, _novice(recipe.novice), body, arm="collect")
+    if recipe.driver:
+        executor = Executor(_policy(recipe.driver), body, arm="collect")
+    elif recipe.novice:
+        executor = Rescue(teacher, _policy(recipe.novice), body, arm="collect")
     else:
         noise = CoverageNoise(share=recipe.noise, close=recipe.close)
         executor = Executor(teacher, body, disturbance=noise, arm="collect")
     every = tuple(c.name for c in body.cameras)
     trial = Trial(scene, watch=lambda w, o, c: frames.append((o, c)), points=True, cameras=every)
     (outcome,) = simulate(executor, [trial], batch=1, threads=1)
-    if not outcome.monitor.success:
-        raise Failed(outcome.monitor.failure())
+    success = outcome.monitor.success
+    if recipe.outcome != "any" and success != (recipe.outcome == "success"):
+        raise Failed(outcome.monitor.failure() or "success")
     seen, commands = zip(*frames, strict=True)
     arrays: dict[str, Any] = {STATE: np.stack([o[STATE] for o in seen])}
     arrays |= {s.key: np.stack([o[s.key] for o in seen]) for s in body.sensors}
@@ -113,19 +122,23 @@ def demonstrate(scene: Scene, manner: str, recipe: Recipe) -> tuple[dict[str, An
         arrays[image_key(camera.name)] = np.stack([o[image_key(camera.name)] for o in seen])
         arrays[points_key(camera.name)] = np.stack([o[points_key(camera.name)].reshape(-1) for o in seen])
     steps = len(frames)
-    arrays |= {SUBTASK: [c.thought.subtask for c in commands], SOURCE: ["policy"] * steps}
-    arrays |= {INTERVENTION: np.array([c.intervention for c in commands]), SUCCESS: np.arange(steps) == steps - 1}
+    arrays |= {SUBTASK: [c.thought.subtask or "" for c in commands], SOURCE: ["policy"] * steps}
+    arrays |= {
+        INTERVENTION: np.array([c.intervention for c in commands]),
+        SUCCESS: (np.arange(steps) == steps - 1) & success,
+    }
     memory = commands[0].thought.memory
     goal = scene.goal
     return arrays, {
         "scene": scene.to_json(), "seed": scene.seed, "verb": goal.verb, "object": goal.object, "place": goal.place or "",
-        "arm": str(memory.get("arm", "")), "manner": manner, "quality": 5, "speed": steps, "operator": "demonstrator",
+        "arm": str(memory.get("arm", "")), "manner": manner, "quality": 5 if success else 1, "speed": steps,
+        "operator": "policy" if recipe.driver else "demonstrator",
         "instruction": scene.instruction,
     }  # fmt: skip
 
 
 @functools.cache
-def _novice(checkpoint: str) -> Policy:
+def _policy(checkpoint: str) -> Policy:
     """Loaded once in each process, which is one of many: a single thread."""
     torch.set_num_threads(1)
     return VLAPolicy(checkpoint)
@@ -166,8 +179,16 @@ def collect(
 
 def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, progress: bool) -> Path:
     """Under the lock: two writers would number their episodes alike."""
+    if recipe.outcome not in OUTCOMES:
+        raise UnknownNameError("outcome", recipe.outcome, OUTCOMES)
+    if recipe.driver and recipe.novice:
+        raise SceneError("a policy drives alone (driver) or beside the demonstrator (novice); name one of them")
+    if recipe.outcome != "success" and not recipe.driver:
+        raise SceneError(
+            f"outcome {recipe.outcome!r} without a driver: a demonstrator's failures are nobody's mistakes"
+        )
     for task in recipe.tasks:
-        if not find(task, "pilab.world.tasks", "TASK", "task").demonstrator:
+        if not recipe.driver and not find(task, "pilab.world.tasks", "TASK", "task").demonstrator:
             raise SceneError(f"task {task!r} has no demonstrator; set Task.demonstrator to MODULE:CLASS")
     for what, share in (("noise", recipe.noise), ("close noise", recipe.close)):
         if not 0 <= share <= 1:
@@ -180,15 +201,20 @@ def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, prog
     if recipe.arm is not None:
         body.arm(recipe.arm)
     plan = json.loads(json.dumps(asdict(recipe)))
-    novice = {"novice": Checkpoint.load(recipe.novice).hash} if recipe.novice else {}
+    drove = {role: getattr(recipe, role) for role in ("novice", "driver") if getattr(recipe, role)}
+    drove = {role: Checkpoint.load(folder).hash for role, folder in drove.items()}
     if (out / "meta" / "info.json").exists():
         writer = DatasetWriter.resume(out)
-        if writer.meta.get("recipe") != plan or writer.meta.get("novice") != novice.get("novice"):
+        known = {**asdict(Recipe(())), **(writer.meta.get("recipe") or {})}  # one of an older pilab names fewer things
+        if json.loads(json.dumps(known)) != plan or any(
+            writer.meta.get(role) != value for role, value in drove.items()
+        ):
             raise DatasetError(
                 f"{out} was collected with recipe {writer.meta.get('recipe')}; expected {plan}. Use another folder"
             )
     else:
-        meta = {"recipe": plan, "source": "scripted demonstrator in simulation", **novice, **provenance()}
+        source = "a policy in simulation" if recipe.driver else "scripted demonstrator in simulation"
+        meta = {"recipe": plan, "source": source, **drove, **provenance()}
         writer = DatasetWriter.create(out, body.control_hz, features(body, SLOTS), body.name, meta)
     done = writer.info.total_episodes
     k = _next_attempt(out, recipe) if done else 0

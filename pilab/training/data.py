@@ -4,9 +4,10 @@ Design choices
 --------------
 * **A batch is a function of (seed, step)**: a run that is resumed sees what it would have seen.
 * Kinds of rows, because pictures are dear and actions cheap. *Demonstrations*: pictures, words, points, thoughts,
-  actions. *Pointing*: pictures of many more layouts, words and points, nothing to do. *Point-only*: no pictures; the expert
-  is told the labelled points, and learns to act on them from many more frames than vision could afford. *Asked* and *read*
-  are of the synthetic web: see `web`.
+  actions. *Watched*: the same without state and actions, from episodes that only show how it is done. *Pointing*: pictures
+  of many more layouts, words and points, nothing to do. *Point-only*: no pictures; the expert is told the labelled points,
+  and learns to act on them from many more frames than vision could afford. *Asked* and *read* are of the synthetic web: see
+  `web`.
 * Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask of some moment
   from a second ago to a blink ahead: a robot that thinks once a second acts on thoughts that old, and now and then thinks
   "leave it there" a blink too early, which must not make it drop what it holds.
@@ -72,6 +73,7 @@ class Rows:
     point_only: int = 384
     asked: int = 0  # pictures of the web with a question
     read: int = 0  # texts of the web
+    watched: int = 0  # pictures of episodes without actions
 
 
 class Demonstrations:
@@ -79,13 +81,14 @@ class Demonstrations:
 
     def __init__(
         self, folders: Sequence[str | Path], config: VLAConfig, body: Embodiment, *, held_out: int = 40,
-        labels: bool = True, progress: bool = True,
+        labels: bool = True, watched: Sequence[str | Path] = (), progress: bool = True,
     ) -> None:  # fmt: skip
         """held_out: one episode in so many is left to validation, at least one where there are two. labels: use what there
-        is of points, subtasks and scenes. Raises `DatasetError` for data of another body.
+        is of points, subtasks and scenes. watched: more datasets, of which no action is used. Raises `DatasetError` for data
+        of another body.
         """
         self.config, self.body = config, body
-        datasets = [LeRobotDataset(folder) for folder in folders]
+        datasets = [LeRobotDataset(folder) for folder in (*folders, *watched)]
         for dataset in datasets:
             self._check(dataset)
         self.caches = [FrameCache.open(d, functools.partial(tqdm, disable=not progress)) for d in datasets]
@@ -94,7 +97,8 @@ class Demonstrations:
         self.offsets = np.cumsum([0, *(len(d) for d in datasets)])
         self.origin = [
             {"name": d.root.name, "id": d.id, "episodes": len(d.episodes), "frames": len(d), **d.pilab.get("meta", {})}
-            for d in datasets
+            | ({"watched": True} if i >= len(folders) else {})
+            for i, d in enumerate(datasets)
         ]
         self.state = np.concatenate([d.columns[STATE] for d in datasets])
         self.action = np.concatenate([d.columns[ACTION] for d in datasets])
@@ -118,11 +122,15 @@ class Demonstrations:
         }  # fmt: skip
         # Episodes of a person's own may hold what is kept for testing, whatever was said: the card says how many.
         self.reserved = sum(_is_reserved(world) for world in worlds if world)
-        held = np.zeros(len(lengths), bool)  # drawn once and for all, so that runs with different seeds can be compared
-        if len(lengths) > 1:
-            held[np.random.default_rng(0).permutation(len(lengths))[: max(1, len(lengths) // held_out)]] = True
-        frames = np.arange(len(self.state))
-        self.training, self.validation = frames[~held[self.episode]], frames[held[self.episode]]
+        # 1 … 5, how well each episode went; 0 where nobody said
+        self.quality = np.array([int(row.get("quality") or 0) for d in datasets for row in d.episodes])
+        # Drawn once and for all, so that runs with different seeds can be compared.
+        own, held = sum(len(d.episodes) for d in datasets[: len(folders)]), np.zeros(len(lengths), bool)
+        if own > 1:
+            held[np.random.default_rng(0).permutation(own)[: max(1, own // held_out)]] = True
+        acted, shown = np.split(np.arange(len(self.state)), [self.offsets[len(folders)]])
+        self.training, self.validation = acted[~held[self.episode[acted]]], acted[held[self.episode[acted]]]
+        self.shown = shown[self.pointed[shown]]  # watched frames that say where what they speak of is
         self.tellable = self.training[self.pointed[self.training]]  # what needs no pictures
 
     def _check(self, dataset: LeRobotDataset) -> None:
@@ -285,16 +293,16 @@ class Mixture(torch.utils.data.IterableDataset):
     def __init__(
         self, demonstrations: Demonstrations | None, scenes: PointingScenes | None, normaliser: Normaliser,
         tokenizer: Tokenizer, rows: Rows | Callable[[int], Rows], seed: int, stale: int = 10, untold: bool = False,
-        web: Web | None = None, fast: FastTokenizer | None = None, turns: int = 1,
+        web: Web | None = None, fast: FastTokenizer | None = None, turns: int = 1, tagged: bool = False,
     ) -> None:  # fmt: skip
         """demonstrations: None where there are no rows of a robot. rows: of every step, or of each. untold: pictures come from
         frames without points, if there are any. web: where rows are asked or read. fast: the trunk also writes chunks.
-        turns: how often each step comes.
+        turns: how often each step comes. tagged: ℓ begins with how well the episode went, where somebody said so.
         """
         super().__init__()
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
-        self.web, self.fast, self.turns, self.start = web, fast, turns, 0
+        self.web, self.fast, self.turns, self.tagged, self.start = web, fast, turns, tagged, 0
         if demonstrations is not None:
             self.config = demonstrations.config
             rest = demonstrations.training[~demonstrations.pointed[demonstrations.training]]
@@ -324,6 +332,8 @@ class Mixture(torch.utils.data.IterableDataset):
             batches.append(self.web.asked(rows.asked, rng))
         if rows.read:
             batches.append(self.web.read(rows.read, rng))
+        if rows.watched and d is not None and len(d.shown):
+            batches.append(self.demonstrated(rng.choice(d.shown, rows.watched), rng, acts=False))
         return batches
 
     def held_out(self, rows: int = 256) -> list[Batch]:
@@ -338,19 +348,20 @@ class Mixture(torch.utils.data.IterableDataset):
         return robot + (self.web.held_out() if self.web is not None else [])
 
     # -------------------------------------------------------------------------------------------------- three kinds of rows
-    def demonstrated(self, frames: np.ndarray, rng: np.random.Generator) -> Batch:
+    def demonstrated(self, frames: np.ndarray, rng: np.random.Generator, acts: bool = True) -> Batch:
+        """acts: False leaves out what the robot felt and did."""
         d = self.demonstrations
         texts, whole = d.texts(frames, rng, self.stale)
-        batch = self._robot(frames, texts)
+        batch = self._robot(frames, texts) if acts else Batch(*self._heard(frames, texts))
         batch.images = {n: torch.from_numpy(d.take(image_key(n), frames)) for n, _, _ in self.config.cameras}
         if d.labels["points"]:
             batch.points, batch.labelled = map(torch.from_numpy, d.points(frames, texts))
-        spoken = self._spoken(frames, whole)
+        spoken = self._spoken(frames, whole, acts)
         if any(spoken):
             batch.answer, batch.answer_mask = stacked(spoken, self.tokenizer.pad)
         return batch
 
-    def _spoken(self, frames: np.ndarray, whole: np.ndarray) -> list[list[int]]:
+    def _spoken(self, frames: np.ndarray, whole: np.ndarray, acts: bool) -> list[list[int]]:
         """What the trunk is to write for each row: the thought where ℓ is the instruction, else the chunk, or nothing."""
         d, t = self.demonstrations, self.tokenizer
         thinks = whole & (d.subtask[frames] != "")
@@ -358,9 +369,9 @@ class Mixture(torch.utils.data.IterableDataset):
             between(t, t.encode(str(d.subtask[frame])), "<subtask>") if thought else []
             for frame, thought in zip(frames, thinks, strict=True)
         ]
-        if self.fast is not None:
-            acts = np.flatnonzero(~thinks & d.within(frames).all(1))
-            for row, tokens in zip(acts, self.fast.encode(d.chunks(frames[acts])), strict=True):
+        if self.fast is not None and acts:
+            writes = np.flatnonzero(~thinks & d.within(frames).all(1))
+            for row, tokens in zip(writes, self.fast.encode(d.chunks(frames[writes])), strict=True):
                 rows[row] = between(t, [t.piece(TOKENS) + token for token in tokens], BEGIN)
         return rows
 
@@ -400,7 +411,7 @@ class Mixture(torch.utils.data.IterableDataset):
     def _robot(self, frames: np.ndarray, texts: list[str]) -> Batch:
         """Words, state and actions."""
         d, c = self.demonstrations, self.config
-        text, mask = words(self.tokenizer, texts, self.config.text_length)
+        text, mask = self._heard(frames, texts)
         inside = self.normaliser.action(d.chunks(frames))
         actions = np.zeros((len(frames), c.horizon, c.action_slots), np.float32)
         actions[..., : inside.shape[-1]] = inside
@@ -411,6 +422,12 @@ class Mixture(torch.utils.data.IterableDataset):
             text, mask, state=self._state(frames), viewpoints=views, tips=tips,
             actions=torch.from_numpy(actions), action_mask=torch.from_numpy(present),
         )  # fmt: skip
+
+    def _heard(self, frames: np.ndarray, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pieces of ℓ and their mask."""
+        quality = self.demonstrations.quality[self.demonstrations.episode[frames]]
+        before = [[f"<quality={q}>"] if self.tagged and q else [] for q in quality]
+        return words(self.tokenizer, texts, self.config.text_length, before)
 
     def _state(self, frames: np.ndarray) -> torch.Tensor:
         felt = self.normaliser.state(self.demonstrations.proprioception[frames])

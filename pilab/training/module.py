@@ -116,7 +116,9 @@ def kind_of(batch: Batch) -> str:
         return "told" if batch.images is None else "demonstrated"
     if batch.images is None:
         return "read"
-    return "pointing" if batch.answer is None else "asked"
+    if batch.answer is None:
+        return "pointing"
+    return "asked" if len(batch.images) == 1 else "watched"
 
 
 def augmented(batch: Batch, state_noise: float) -> Batch:

@@ -35,6 +35,8 @@ class Recipe:
     close: float = 0.5  # … and how much near things: see world.demonstrators.CoverageNoise
     labels: bool = True  # False: pictures, joints and instructions alone, as of a robot that nobody labels anything for
     fast: bool = False  # the trunk also learns to write chunks of actions as tokens: see vla.fast
+    tagged: bool = False  # ℓ begins with the quality of its episode: mistakes teach, and are not asked for
+    mislabelled: float = 0.0  # share of the episodes whose words name another thing in view: a careless annotator's
     untold: bool = False  # pictures come from frames without points: a person's few, beside many that can be told
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
     web_pictures: int = 12_000  # of the synthetic web, where a stage asks about them
@@ -83,7 +85,7 @@ class Recipe:
     @property
     def has_robot(self) -> bool:
         """Whether any stage learns from a robot's data."""
-        return any(s.rows.demonstrations or s.rows.pointing or s.rows.point_only for s in self.stages)
+        return any(s.rows.demonstrations or s.rows.pointing or s.rows.point_only or s.rows.watched for s in self.stages)
 
     @property
     def has_web(self) -> bool:

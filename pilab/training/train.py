@@ -29,6 +29,7 @@ from pilab.training.data import Demonstrations, Mixture
 from pilab.training.module import Learner
 from pilab.training.phrases import vocabulary
 from pilab.training.recipes import Recipe
+from pilab.training.weak import mislabel
 from pilab.training.web import Web
 from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.checkpoint import Checkpoint
@@ -40,7 +41,8 @@ from pilab.world.scenes import VALIDATION, find_body
 
 def train(
     recipe: Recipe, data: Sequence[str | Path], out: str | Path, *, body: str = "duo", seed: int = 0,
-    start: str | Path | None = None, progress: bool = True, threads: int | None = None, processes: int = 1,
+    start: str | Path | None = None, watched: Sequence[str | Path] = (), progress: bool = True,
+    threads: int | None = None, processes: int = 1,
 ) -> Checkpoint:  # fmt: skip
     """Train on the LeRobot datasets `data`; `out` gets a checkpoint with its card, a log and `success.jsonl`.
 
@@ -48,6 +50,8 @@ def train(
 
     start: the folder of a checkpoint to go on from. Its state statistics and words are kept, and every weight that still
     fits; what the recipe gives another shape (a chunk of another length), or calls `anew`, is learnt anew.
+
+    watched: more datasets, of which no action is used, for the rows of that name.
 
     processes: that share the rows of each step (DDP; Li et al. 2020, arXiv:2006.15704), the loss being that of one. Each runs
     the whole of the calling program; the first of them writes.
@@ -85,9 +89,21 @@ def train(
             f"{len(data)} datasets for a recipe that learns from "
             + ("a robot's data: name one, or collect it" if recipe.has_robot else "the synthetic web alone: name none")
         )
+    if any(stage.rows.watched for stage in recipe.stages) == (not watched):
+        raise DatasetError(
+            f"{len(watched)} datasets to watch for a recipe that "
+            + ("draws rows from some: name them" if not watched else "draws no rows from them: set Rows.watched")
+        )
     demonstrations = None
     if recipe.has_robot:
-        demonstrations = Demonstrations(data, config, embodiment, labels=recipe.labels, progress=progress)
+        demonstrations = Demonstrations(
+            data, config, embodiment, labels=recipe.labels, watched=watched, progress=progress
+        )
+        mislabel(demonstrations, recipe.mislabelled, seed)
+        if watched and not len(demonstrations.shown):
+            raise DatasetError(
+                "no frame of the datasets to watch says where things are: there is nothing to learn from"
+            )
     seen = demonstrations.origin if demonstrations else []
     started = {"start": before.hash} if before else {}
     _claim(out, {"recipe": asdict(recipe), "data": seen, "body": body, "seed": seed, **started})
@@ -108,6 +124,7 @@ def train(
     mixture = Mixture(
         demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, stale=recipe.driving.think_interval,
         untold=recipe.untold, web=web, fast=fast if recipe.fast else None, turns=recipe.turns,
+        tagged=recipe.tagged,
     )  # fmt: skip
     labels = demonstrations.labels if demonstrations else {}
     # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.

@@ -11,9 +11,14 @@ from torch import Tensor
 from pilab.vla.tokenizer import Tokenizer
 
 
-def words(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
-    """Pieces (B, L) and mask (B, L), as long as the longest of them; raises `PilabError` beyond `length` pieces."""
-    ids, mask = tokenizer.batch(list(texts), length)
+def words(
+    tokenizer: Tokenizer, texts: Sequence[str], length: int, before: Sequence[Sequence[str]] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Pieces (B, L) and mask (B, L), as long as the longest of them; raises `PilabError` beyond `length` pieces.
+
+    before: reserved pieces in front of each text.
+    """
+    ids, mask = tokenizer.batch(list(texts), length, before)
     longest = int(mask.sum(1).max())
     return torch.from_numpy(ids[:, :longest]), torch.from_numpy(mask[:, :longest])
 

@@ -46,6 +46,7 @@ class Driving:
     replan_interval: int = 6  # control steps executed of each chunk; 2 to 6 did alike, 8 worse
     think_interval: int = 10  # control steps between two thoughts
     thinks: bool = True  # False: acts on the instruction alone
+    before: tuple[str, ...] = ()  # reserved pieces in front of what it is told, such as <quality=5>
 
 
 @dataclass
@@ -120,9 +121,13 @@ class Checkpoint:
             raise PolicyError(
                 f"{FAST} is for chunks ({fast.horizon}, {len(fast.low)}); expected ({config.horizon}, {inside})"
             )
+        tokenizer = Tokenizer.load(folder / TOKENIZER)
+        driving = Driving(**{**body["driving"], "before": tuple(body["driving"].get("before", ()))})
+        for piece in driving.before:
+            tokenizer.piece(piece)
         return cls(
-            model.eval(), normaliser, Tokenizer.load(folder / TOKENIZER), frozenset(map(str, body["words"])),
-            Driving(**body["driving"]), dict(body["origin"]), body["weights"], fast,
+            model.eval(), normaliser, tokenizer, frozenset(map(str, body["words"])),
+            driving, dict(body["origin"]), body["weights"], fast,
         )  # fmt: skip
 
 

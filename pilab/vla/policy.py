@@ -168,7 +168,7 @@ class VLAPolicy(Policy):
         return list(observation[TASK])
 
     def _batch(self, observation: Observation, texts: Sequence[str]) -> Batch:
-        text, mask = self._heard(texts)
+        text, mask = self._heard(texts, self.checkpoint.driving.before)
         state = self._numbers(observation, STATE, (len(texts), self.body.size))
         images, needed = {}, ", ".join(self.cameras)
         for name, height, width in self.config.cameras:
@@ -188,12 +188,15 @@ class VLAPolicy(Policy):
         )  # fmt: skip
         return batch.to(self.device)
 
-    def _heard(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pieces (B, L) and mask (B, L), as long as the longest text, or a `PolicyError` where one says nothing."""
+    def _heard(self, texts: Sequence[str], before: Sequence[str] = ()) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pieces (B, L) and mask (B, L), as long as the longest text, or a `PolicyError` where one says nothing.
+
+        before: reserved pieces in front of every text.
+        """
         tokenizer = self.checkpoint.tokenizer
         if empty := [text for text in texts if not tokenizer.encode(text)]:
             raise PolicyError(f"nothing was said: {empty[0]!r}; say what to do in words")
-        ids, mask = tokenizer.batch(list(texts), self.config.text_length)
+        ids, mask = tokenizer.batch(list(texts), self.config.text_length, [before] * len(texts))
         longest = int(mask.sum(1).max())
         return torch.from_numpy(ids[:, :longest]), torch.from_numpy(mask[:, :longest])
 

@@ -135,15 +135,18 @@ class Tokenizer:
         """The ids of a text; neither <bos> nor <eos> is added, and no reserved piece comes out."""
         return list(self._model.encode(_valid(text)))
 
-    def batch(self, texts: Sequence[str], length: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(
+        self, texts: Sequence[str], length: int, before: Sequence[Sequence[str]] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """B texts → ids (B, length) int64, padded with <pad> on the right, and mask (B, length) bool, true on text.
 
-        Raises `PilabError` for a text of more than `length` pieces.
+        before: reserved pieces in front of each text. Raises `PilabError` for more than `length` pieces.
         """
         ids = np.full((len(texts), length), self.pad, np.int64)
         mask = np.zeros((len(texts), length), bool)
         for row, text in enumerate(texts):
-            pieces = self.encode(text)
+            pieces = [self.piece(name) for name in before[row]] if before is not None else []
+            pieces += self.encode(text)
             if len(pieces) > length:
                 raise PilabError(
                     f"{text!r} is {len(pieces)} pieces long ({' '.join(map(self._model.id_to_piece, pieces))}); "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 
 import numpy as np
 import pytest
 
-from pilab.contracts import ACTION, EXECUTED, STATE, DatasetError, Observation, Policy, PolicyError, Thought
+from pilab.contracts import ACTION, EXECUTED, STATE, DatasetError, Observation, PilabError, Policy, PolicyError, Thought
 from pilab.data.lerobot import LeRobotDataset
-from pilab.data.schema import INTERVENTION, SUBTASK
+from pilab.data.schema import INTERVENTION, SUBTASK, SUCCESS
 from pilab.robots.collection import Recipe, collect
 from pilab.robots.executor import Command
 from pilab.robots.policies import Hold
@@ -186,3 +187,35 @@ def test_collecting_with_a_novice(novices, tmp_path, monkeypatch):
     with pytest.raises(PolicyError):
         collect(Recipe(("put",), novice=str(tmp_path / "nobody")), 1, tmp_path / "none", progress=False)
     assert not (tmp_path / "none" / "meta").exists()
+
+
+def test_collecting_what_a_policy_does_by_itself(novices, tmp_path, monkeypatch):
+    """Its failures are kept, and marked as such."""
+    monkeypatch.setenv("PILAB_HOME", str(tmp_path / "home"))
+    recipe = Recipe(("put",), seed=60, driver=novices[0], outcome="failure")
+    root = collect(recipe, 2, tmp_path / "failures", workers=1, progress=False)
+    data = LeRobotDataset(root)
+    assert data.pilab["meta"]["driver"] == Checkpoint.load(novices[0]).hash
+    assert [(row["quality"], row["operator"]) for row in data.episodes] == [(1, "policy")] * 2
+    assert data.lengths.tolist() == [120, 120] and not np.asarray(data.columns[SUCCESS]).any()
+    np.testing.assert_array_equal(data.columns[ACTION], data.columns[EXECUTED])
+    assert "a policy in simulation" in (root / "README.md").read_text(encoding="utf-8")
+    for wrong, reason in (
+        (Recipe(("put",), outcome="failure"), "without a driver"),
+        (Recipe(("put",), driver=novices[0], novice=novices[1]), "name one of them"),
+        (Recipe(("put",), driver=novices[0], outcome="luck"), "luck"),
+    ):
+        with pytest.raises(PilabError, match=reason):
+            collect(wrong, 1, tmp_path / "none", workers=1, progress=False)
+
+
+def test_a_dataset_of_an_older_recipe_goes_on(novices, tmp_path, monkeypatch):
+    """Fields that a recipe had not yet are at what they stand for."""
+    monkeypatch.setenv("PILAB_HOME", str(tmp_path / "home"))
+    recipe = Recipe(("put",), seed=60)
+    root = collect(recipe, 1, tmp_path / "old", workers=1, progress=False)
+    path = root / "meta" / "pilab.json"
+    about = json.loads(path.read_text(encoding="utf-8"))
+    del about["meta"]["recipe"]["driver"], about["meta"]["recipe"]["outcome"]
+    path.write_text(json.dumps(about), encoding="utf-8")
+    assert len(LeRobotDataset(collect(recipe, 2, root, workers=1, progress=False)).episodes) == 2
