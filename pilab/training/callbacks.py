@@ -1,4 +1,4 @@
-"""What is watched while a model learns: progress, and success in the closed loop."""
+"""What is watched while a model learns: progress, what it costs, and success in the closed loop."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from torch.utils.flop_counter import FlopCounterMode
 
 from pilab.contracts import Row
+from pilab.training.recipes import Recipe, Stage
 
 
 class Progress(TQDMProgressBar):
@@ -78,3 +80,39 @@ class Clock(Callback):
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         self.seconds = state["seconds"]
+
+
+class Cost(Callback):
+    """FLOPs of the training: those of one step of each stage, counted as dispatched, forward and backward, times its steps.
+
+    Matrix products, convolutions and attention; what only moves or maps numbers costs time, and no FLOPs.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.of_a_step = recipe, {}  # stage → FLOPs
+        self._counter, self._counting = FlopCounterMode(display=False), contextlib.ExitStack()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        self._stage = self._name(self.recipe.at(trainer.global_step)[0])
+        if self._stage not in self.of_a_step:
+            self._counting.enter_context(self._counter)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        if self._stage not in self.of_a_step:
+            self._counting.close()
+            parts = trainer.world_size * trainer.accumulate_grad_batches
+            self.of_a_step[self._stage] = self._counter.get_total_flops() * parts
+
+    @property
+    def flops(self) -> float:
+        """Of all steps of the stages that have begun."""
+        return float(sum(self.of_a_step.get(self._name(stage), 0) * stage.steps for stage in self.recipe.stages))
+
+    def _name(self, stage: Stage) -> str:
+        return str(self.recipe.stages.index(stage))  # those that are alike cost alike
+
+    def state_dict(self) -> dict[str, object]:
+        return {"of_a_step": self.of_a_step}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self.of_a_step = dict(state["of_a_step"])

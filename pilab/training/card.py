@@ -32,7 +32,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         f"- **Recipe** {_stages(recipe)}; learning rate {recipe.get('learning_rate')}, seed {o.get('seed')}; "
         f"the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
         *_start(o.get("start")),
-        f"- **Made** in {o.get('minutes')} minutes of training at commit {o.get('commit') or 'unknown'} with "
+        f"- **Made** in {o.get('minutes')} minutes{_cost(o)} of training at commit {o.get('commit') or 'unknown'} with "
         + ", ".join(f"{n} {v}" for n, v in o.get("versions", {}).items())
         + ".",
     ]
@@ -65,6 +65,11 @@ def _start(before: dict | None) -> list[str]:
         + f", on {_data(before.get('data', []))} and {_drawn(recipe)}, in {before.get('minutes')} minutes.",
         *_start(before.get("start")),
     ]
+
+
+def _cost(origin: dict) -> str:
+    """Operations, where they were counted."""
+    return f" and {origin['flops'] / 1e15:.2g} PFLOP" if origin.get("flops") else ""
 
 
 def _stages(recipe: dict) -> str:

@@ -23,7 +23,7 @@ from pilab.data.web.lore import find_lore
 from pilab.data.web.pictures import WebPictures
 from pilab.engine import provenance
 from pilab.evaluation.rollout import evaluate
-from pilab.training.callbacks import Clock, Progress, Success
+from pilab.training.callbacks import Clock, Cost, Progress, Success
 from pilab.training.card import write_card
 from pilab.training.data import Demonstrations, Mixture
 from pilab.training.module import Learner
@@ -131,6 +131,7 @@ def train(
     taught = labels.get("subtasks") or recipe.has_web or recipe.fast
     insulate = recipe.insulate and (taught or all(stage.only for stage in recipe.stages))
     learner, clock = Learner(model.to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
+    cost = Cost(recipe)
     origin = {
         "recipe": asdict(recipe), "data": seen, "labels": labels,
         "reserved": demonstrations.reserved if demonstrations else 0,
@@ -145,7 +146,7 @@ def train(
         words |= web.vocabulary()
 
     def checkpoint() -> Checkpoint:
-        spent = {"minutes": round(clock.spent / 60, 1)}
+        spent = {"minutes": round(clock.spent / 60, 1), "flops": cost.flops}
         return Checkpoint(learner.model, normaliser, tokenizer, words, recipe.driving, {**origin, **spent}, fast=fast)
 
     def measure(of: Checkpoint) -> list[Row]:
@@ -165,8 +166,16 @@ def train(
         enable_version_counter=False,
     )
     # Success before averaging: at the end of a validation the averaged weights are still in place for it.
+    watching = [
+        clock,
+        cost,
+        success,
+        EMAWeightAveraging(decay=recipe.average),
+        keep,
+        *([Progress()] if progress else []),
+    ]
     trainer = make_trainer(
-        recipe, out, [clock, success, EMAWeightAveraging(decay=recipe.average), keep, *([Progress()] if progress else [])],
+        recipe, out, watching,
         enable_progress_bar=progress, val_check_interval=recipe.validate_every * recipe.turns, check_val_every_n_epoch=None,
         **_shared(processes),
     )  # fmt: skip
@@ -180,7 +189,8 @@ def train(
         trainer.fit(learner, loader, held_out, ckpt_path=resume if resume.exists() else None, weights_only=True)
     else:  # killed between the last step and the checkpoint: the averaged weights are all that is left to do
         learner.load_state_dict(kept["state_dict"])
-        clock.load_state_dict(kept["callbacks"][clock.state_key])
+        for part in (clock, cost):
+            part.load_state_dict(kept["callbacks"][part.state_key])
     done = checkpoint()
     if not trainer.is_global_zero:
         return done

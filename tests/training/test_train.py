@@ -74,7 +74,7 @@ def test_a_resumed_run_ends_with_the_same_bits(learn, trained, tmp_path, killed_
     patch.undo()
     resumed = learn(tmp_path)
     assert same(resumed, whole)
-    assert resumed.hash == whole.hash
+    assert resumed.hash == whole.hash and resumed.origin["flops"] == whole.origin["flops"]
     assert same(Checkpoint.load(tmp_path), whole)
 
 
@@ -151,6 +151,11 @@ def test_the_checkpoint_says_where_it_is_from(trained, smoke, samples):
     assert done.driving == smoke.driving
     assert done.hash in (out / CARD).read_text(encoding="utf-8")
     assert not (out / "success.jsonl").exists()  # none was asked for
+    # Two steps of pictures and two of pictures and told rows, of which only the head learns.
+    (kept,) = (out / "resume").glob("last.ckpt")
+    of_a_step = torch.load(kept, weights_only=True)["callbacks"]["Cost"]["of_a_step"]
+    assert origin["flops"] == 2 * (of_a_step["0"] + of_a_step["1"]) and of_a_step["0"] > of_a_step["1"] > 1e8
+    assert f"and {origin['flops'] / 1e15:.2g} PFLOP of training" in (out / CARD).read_text(encoding="utf-8")
 
 
 def test_the_checkpoint_drives(trained):
