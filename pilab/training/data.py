@@ -81,11 +81,11 @@ class Demonstrations:
 
     def __init__(
         self, folders: Sequence[str | Path], config: VLAConfig, body: Embodiment, *, held_out: int = 40,
-        labels: bool = True, watched: Sequence[str | Path] = (), progress: bool = True,
+        labels: bool = True, watched: Sequence[str | Path] = (), most: int = 0, progress: bool = True,
     ) -> None:  # fmt: skip
         """held_out: one episode in so many is left to validation, at least one where there are two. labels: use what there
-        is of points, subtasks and scenes. watched: more datasets, of which no action is used. Raises `DatasetError` for data
-        of another body.
+        is of points, subtasks and scenes. watched: more datasets, of which no action is used. most: episodes of the first
+        dataset that are learnt from, 0 for all. Raises `DatasetError` for data of another body, or fewer than `most`.
         """
         self.config, self.body = config, body
         datasets = [LeRobotDataset(folder) for folder in (*folders, *watched)]
@@ -128,8 +128,15 @@ class Demonstrations:
         own, held = sum(len(d.episodes) for d in datasets[: len(folders)]), np.zeros(len(lengths), bool)
         if own > 1:
             held[np.random.default_rng(0).permutation(own)[: max(1, own // held_out)]] = True
+        first = np.flatnonzero(~held[: len(datasets[0].episodes)])
+        if most > len(first):
+            raise DatasetError(
+                f"{most} episodes of {datasets[0].root} asked for, and {len(first)} are there to learn from"
+            )
+        left_out = np.isin(np.arange(len(lengths)), first[most:] if most else [])
         acted, shown = np.split(np.arange(len(self.state)), [self.offsets[len(folders)]])
-        self.training, self.validation = acted[~held[self.episode[acted]]], acted[held[self.episode[acted]]]
+        self.training = acted[~(held | left_out)[self.episode[acted]]]
+        self.validation = acted[held[self.episode[acted]]]
         self.shown = shown[self.pointed[shown]]  # watched frames that say where what they speak of is
         self.tellable = self.training[self.pointed[self.training]]  # what needs no pictures
 

@@ -35,6 +35,7 @@ class Recipe:
     close: float = 0.5  # … and how much near things: see world.demonstrators.CoverageNoise
     labels: bool = True  # False: pictures, joints and instructions alone, as of a robot that nobody labels anything for
     fast: bool = False  # the trunk also learns to write chunks of actions as tokens: see vla.fast
+    most: int = 0  # episodes of the first dataset that are learnt from; 0 for all
     tagged: bool = False  # ℓ begins with the quality of its episode: mistakes teach, and are not asked for
     mislabelled: float = 0.0  # share of the episodes whose words name another thing in view: a careless annotator's
     untold: bool = False  # pictures come from frames without points: a person's few, beside many that can be told

@@ -97,7 +97,7 @@ def train(
     demonstrations = None
     if recipe.has_robot:
         demonstrations = Demonstrations(
-            data, config, embodiment, labels=recipe.labels, watched=watched, progress=progress
+            data, config, embodiment, labels=recipe.labels, watched=watched, most=recipe.most, progress=progress
         )
         mislabel(demonstrations, recipe.mislabelled, seed)
         if watched and not len(demonstrations.shown):

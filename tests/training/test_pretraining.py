@@ -1,0 +1,152 @@
+"""Arms of pretraining: each differs in what its name says, those with one past share it, and rows say what they cost."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from pilab.contracts import DatasetError, Row, Scale, UnknownNameError
+from pilab.training.data import Demonstrations
+from pilab.training.pretraining import (
+    ARMS,
+    EXAMS,
+    FEW,
+    ROBOT,
+    STAGES,
+    TEXT,
+    WEAK,
+    before,
+    examine,
+    find_arm,
+    grid,
+    robot,
+    shared_key,
+)
+from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.policy import VLAPolicy
+from pilab.world import objects
+from pilab.world.bodies import duo
+
+LAPTOP = Scale.LAPTOP
+
+
+def drawn(recipe):
+    """Kind of row → how many of them the whole recipe draws."""
+    out = {}
+    for stage in recipe.stages:
+        for kind, rows in dataclasses.asdict(stage.rows).items():
+            out[kind] = out.get(kind, 0) + rows * stage.steps
+    return {kind: rows for kind, rows in out.items() if rows}
+
+
+def test_every_arm_sees_the_same_of_the_robot():
+    """Same samples of the robot, but for the arm that works longer; and no pointing scenes, which no robot alone has."""
+    seen = {name: drawn(robot(arm, LAPTOP)) for name, arm in STAGES.items()}
+    for name, rows in seen.items():
+        times = STAGES[name].work
+        assert rows["demonstrations"] == times * seen[ROBOT]["demonstrations"] and "pointing" not in rows, name
+        assert rows["point_only"] == times * seen[ROBOT]["point_only"], name
+    assert {name for name, rows in seen.items() if "asked" in rows} == {
+        name for name, arm in STAGES.items() if arm.before and arm.beside
+    }
+
+
+def test_who_never_read_reads_nothing():
+    """Images alone means no texts: neither before, nor among the pictures, nor beside the robot."""
+    for name, arm in ARMS.items():
+        rows = {**drawn(before(arm, LAPTOP))} if arm.before else {}
+        assert ("read" in rows) == arm.reads, name
+        assert ("read" in drawn(robot(arm, LAPTOP))) == (arm.reads and arm.beside), name
+        assert ("asked" in rows) == ("images" in arm.before), name
+    assert not before(STAGES[ROBOT], LAPTOP)
+
+
+def test_the_order_and_the_words():
+    first, second = (before(STAGES[name], LAPTOP).stages for name in (TEXT, "images → text → robot"))
+    assert first == second[::-1] and first[0].rows.read and not first[0].rows.asked
+    spoilt = before(STAGES["scrambled text → images → robot"], LAPTOP)
+    assert spoilt.scrambled and dataclasses.replace(spoilt, scrambled=False) == before(STAGES[TEXT], LAPTOP)
+    assert robot(STAGES["scrambled text → images → robot"], LAPTOP).scrambled  # beside the robot, too
+
+
+def test_arms_with_one_past_share_it():
+    keys = {name: shared_key(arm, LAPTOP) for name, arm in ARMS.items()}
+    assert keys[ROBOT] is None and len(set(keys.values())) == 5  # none, images, both orders, scrambled
+    full = {name for name, key in keys.items() if key == keys[TEXT]}
+    assert full == {TEXT, "text → images → robot alone", *WEAK, *(name for name in FEW if name.startswith(TEXT))}
+
+
+def test_weak_arms_add_one_thing():
+    clean = robot(WEAK["50 clean"], LAPTOP)
+    assert clean.most == 50
+    tagged = robot(WEAK["and failures, tagged"], LAPTOP)
+    assert tagged.tagged and tagged.driving.before == ("<quality=5>",)
+    assert robot(WEAK["and failures"], LAPTOP) == clean  # the data differ
+    watching = robot(WEAK["and watched"], LAPTOP)
+    assert drawn(watching)["watched"] and {k: v for k, v in drawn(watching).items() if k != "watched"} == drawn(clean)
+    assert robot(WEAK["half mislabelled"], LAPTOP) == dataclasses.replace(clean, mislabelled=0.5)
+    with pytest.raises(UnknownNameError, match="50 clean"):
+        find_arm("60 dirty")
+
+
+def test_only_so_many_episodes_are_learnt_from(samples, own, config, demonstrations):
+    few = Demonstrations([samples, own], config, duo.BODY, most=5)
+    both = Demonstrations([samples, own], config, duo.BODY)
+    size = len(demonstrations.state)
+    assert len(np.unique(few.episode[few.training[few.training < size]])) == 5
+    np.testing.assert_array_equal(few.validation, both.validation)
+    np.testing.assert_array_equal(few.training[few.training >= size], both.training[both.training >= size])
+    with pytest.raises(DatasetError, match=r"60 episodes of .* asked for, and 53 are there"):
+        Demonstrations([samples], config, duo.BODY, most=60)
+
+
+def test_exams_ask_what_they_say(trained):
+    policy = VLAPolicy(trained[1])
+    for exam in EXAMS:
+        rows = examine(policy, exam, 4 if exam == "names" else 1, "nobody")
+        assert rows and {row.suite for row in rows} == {exam} and {row.arm for row in rows} == {"nobody"}
+        for row in rows:
+            if row.unit == "episode":
+                assert (row.clusters["object"] in objects.RESERVED) == (exam == "reserved things")
+    with pytest.raises(UnknownNameError, match="reserved things"):
+        examine(policy, "patience", 1, "nobody")
+
+
+@pytest.fixture(scope="module")
+def finished(at_home, samples, own, tmp_path_factory):
+    """A grid of four arms at smoke size: its folder, its rows, and the config and result of each arm's run."""
+    root, arms = tmp_path_factory.mktemp("grid"), (ROBOT, TEXT, "and watched", "and failures, tagged")
+    with at_home():
+        data = {"robot": samples, "failures": own, "others": samples}
+        options = {"scale": Scale.SMOKE, "exams": {"put": 1, "names": 4}, "arms": arms, "seeds": (3,)}
+        rows = grid(data, root, **options)
+        assert grid(data, root, **options) == rows  # nothing is done twice
+    runs = {}
+    for path in root.glob("pilab.training.pretraining.run-*/config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))["config"]
+        runs[config["arm"]] = path.parent, json.loads((path.parent / "result.json").read_text(encoding="utf-8"))
+    return root, rows, runs
+
+
+def test_a_grid_from_nothing_to_rows(finished):
+    root, rows, runs = finished
+    assert len(list(root.glob("*.pretrain-*"))) == 1 and len(runs) == 4  # the past is shared
+    assert {row.arm for row in rows} == set(runs)
+    for name, (folder, result) in runs.items():
+        mine = [row for row in rows if row.arm == name]
+        assert {row.suite for row in mine} == {"put", "names"} and all(isinstance(row, Row) for row in mine)
+        assert {row.clusters["training_seed"] for row in mine} == {3}
+        assert {row.metrics["training_flops"] for row in mine} == {result["flops"]}
+        origin = Checkpoint.load(folder / "checkpoint").origin
+        assert (origin.get("start") is not None) == (name != ROBOT)
+        assert result["flops"] == origin["flops"] + origin.get("start", {"flops": 0})["flops"]
+    assert runs[TEXT][1]["flops"] > runs[ROBOT][1]["flops"]
+
+
+def test_arms_learn_from_what_they_say(finished):
+    _, _, runs = finished
+    data = {name: Checkpoint.load(folder / "checkpoint").origin["data"] for name, (folder, _) in runs.items()}
+    assert [d["name"] for d in data[ROBOT]] == ["demonstrations"]
+    assert [d.get("watched", False) for d in data["and watched"]] == [False, True]
+    assert [d["name"] for d in data["and failures, tagged"]] == ["demonstrations", "set"]
