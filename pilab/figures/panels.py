@@ -1,0 +1,72 @@
+"""Rates of many arms in many exams: a panel for each exam, a line for each arm, a circle for each training seed.
+
+For arms with long names and several trainings, where bars would be a forest. The interval is that of all episodes together,
+Wilson's: it says how well these trainings were measured; how far others would lie from them, the circles say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from pilab.contracts import PilabError, Row
+from pilab.evaluation.statistics import wilson
+from pilab.evaluation.verdict import SEED
+from pilab.figures.theme import FONT, INK, PALETTE, template
+
+
+def panels(rows: Iterable[Row]) -> go.Figure:
+    """Success of every `arm` (down) in every `suite` (across), in the order of the rows.
+
+    An arm without rows in a suite leaves its place empty. Raises `PilabError` for no rows, or pooled controls in a suite.
+    """
+    cells: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        cells.setdefault((row.arm, row.suite), []).append(row)
+    if not cells:
+        raise PilabError("no rows to draw; expected at least one trial")
+    for (arm, suite), found in cells.items():
+        if len(controls := {row.control for row in found}) > 1:
+            raise PilabError(
+                f"rows of {arm!r} in {suite!r} stand under the controls {sorted(controls)}; draw one of them"
+            )
+    arms, suites = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
+    figure = make_subplots(1, len(suites), shared_yaxes=True, subplot_titles=suites, horizontal_spacing=0.035)
+    for column, suite in enumerate(suites, 1):
+        present = [arm for arm in arms if (arm, suite) in cells]
+        rates = [wilson(sum(r.success for r in cells[arm, suite]), len(cells[arm, suite])) for arm in present]
+        seeds = [(arm, rate) for arm in present for rate in _by_seed(cells[arm, suite])]
+        figure.add_scatter(
+            row=1, col=column, name="one training seed", showlegend=column == 1, legendgroup="seed",
+            x=[rate for _, rate in seeds], y=[arm for arm, _ in seeds], mode="markers", hoverinfo="x+y",
+            marker={"size": 8, "color": PALETTE[4], "symbol": "circle-open", "line_width": 2},
+        )  # fmt: skip
+        figure.add_scatter(
+            row=1, col=column, name="all trials, Wilson 95 % interval", showlegend=column == 1, legendgroup="all",
+            x=[rate.rate for rate in rates], y=present, mode="markers",
+            marker={"size": 10, "color": PALETTE[0], "symbol": "diamond"},
+            error_x={
+                "array": [rate.high - rate.rate for rate in rates], "arrayminus": [rate.rate - rate.low for rate in rates],
+                "color": INK, "thickness": 1.5, "width": 4,
+            },
+            hovertext=[rate.text() for rate in rates], hoverinfo="y+text",
+        )  # fmt: skip
+    figure.update_xaxes(range=[-0.04, 1.04], tickvals=[0, 0.5, 1], ticktext=["0", "50", "100"], showgrid=True)
+    figure.update_yaxes(categoryorder="array", categoryarray=arms[::-1], showgrid=True)
+    figure.update_annotations(font={"family": FONT, "size": 14}, yshift=4)
+    counts = {len(found) for found in cells.values()}
+    trials = str(max(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    return figure.update_layout(
+        template=template(), title=f"Success in per cent ({trials} trials a diamond)", height=190 + 34 * len(arms),
+        legend={"y": 1.0 + 34 / (34 * len(arms)), "yanchor": "bottom"}, margin={"t": 120},
+    )  # fmt: skip
+
+
+def _by_seed(rows: list[Row]) -> list[float]:
+    """The rate of each training seed; nothing where there was one training."""
+    groups: dict[object, list[bool]] = {}
+    for row in rows:
+        groups.setdefault(row.clusters.get(SEED), []).append(row.success)
+    return [sum(won) / len(won) for won in groups.values()] if len(groups) > 1 else []
