@@ -1,8 +1,9 @@
 """What does each stage of pretraining buy? Text → images → robot, with one stage left out, moved or spoilt at a time.
 
-An arm is what came before the robot, what stands beside it, and what it learns of the robot from. All arms see the same
-robot samples in the same order, with the same seeds, and are measured on the same scenes; arms that share what came
-before share it to the bit. What an arm cost is counted (FLOPs), so that arms can be compared at equal work too.
+And what does breadth buy: few demonstrations, weak ones beside them, one task or several? An arm is what came before the
+robot, what stands beside it, and what it learns of the robot from. All arms see the same robot samples in the same order,
+with the same seeds, and are measured on the same scenes; arms that share what came before share it to the bit. What an
+arm cost is counted (FLOPs), so that arms can be compared at equal work too.
 
 `before` and `robot` are the recipes, `run` is one run of the engine, `grid` is all of them.
 """
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pilab.contracts import Row, Scale, UnknownNameError
+from pilab.contracts import PilabError, Row, Scale, UnknownNameError
 from pilab.engine import Engine
 from pilab.evaluation.quiz import fact_quiz, picture_quiz
 from pilab.evaluation.rollout import evaluate
@@ -39,6 +40,7 @@ class Arm:
     data: tuple[str, ...] = ("robot",)  # names of the datasets that are learnt from …
     watched: tuple[str, ...] = ()  # … and of those that are only watched
     recipe: Mapping[str, object] = field(default_factory=dict)  # changes to the recipes
+    after: str | None = None  # the arm that it goes on from
 
     @property
     def reads(self) -> bool:
@@ -69,7 +71,13 @@ WEAK: Mapping[str, Arm] = {  # a few clean demonstrations, and what many weak on
     "and watched": Arm(FULL, watched=("others",), recipe=CLEAN),
     "half mislabelled": Arm(FULL, recipe={**CLEAN, "mislabelled": 0.5}),
 }  # fmt: skip
-ARMS: Mapping[str, Arm] = {**STAGES, **FEW, **WEAK}
+TASKS = ("put", "push", "open", "close")
+BROAD: Mapping[str, Arm] = {  # one task alone, all of them, and all of them before the one
+    "generalist": Arm(FULL, data=TASKS),
+    **{f"specialist, {task}": Arm(FULL, data=(task,)) for task in ("put", "open")},
+    **{f"generalist, then {task}": Arm(FULL, data=(task,), work=0.25, after="generalist") for task in ("put", "open")},
+}
+ARMS: Mapping[str, Arm] = {**STAGES, **FEW, **WEAK, **BROAD}
 
 
 def find_arm(name: str) -> Arm:
@@ -97,7 +105,7 @@ def robot(arm: Arm, scale: Scale) -> Recipe:
     if arm.watched:
         seeing = (seeing[0], dataclasses.replace(seeing[1], watched=seeing[1].demonstrations))
     stages = tuple(
-        Stage(round(arm.work * steps), rows, only)
+        Stage(max(1, round(arm.work * steps)), rows, only)
         for (steps, rows), only in ((seeing, ()), (acting, ("head",)))
     )  # fmt: skip
     driving = Driving(thinks=False, before=("<quality=5>",) if arm.recipe.get("tagged") else ())  # the best, please
@@ -137,8 +145,9 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         robot(arm, Scale(config["scale"])), [config["data"][key] for key in arm.data], folder / "checkpoint", seed=seed,
         start=config["start"], watched=[config["data"][key] for key in arm.watched], progress=False, threads=1,
     )  # fmt: skip
-    earlier = Checkpoint.load(config["start"]).origin if config["start"] else {"minutes": 0.0, "flops": 0.0}
-    cost = {key: done.origin[key] + earlier[key] for key in ("minutes", "flops")}
+    cost, origin = dict.fromkeys(("minutes", "flops"), 0.0), done.origin
+    while origin:  # with all that came before
+        cost, origin = {key: cost[key] + origin[key] for key in cost}, origin.get("start")
     policy, rows = VLAPolicy(Checkpoint.load(folder / "checkpoint")), []
     for exam, episodes in config["exams"].items():
         rows += examine(policy, exam, episodes, name)
@@ -152,12 +161,12 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     return {"arm": name, "seed": seed, **cost}
 
 
-EPISODES: Mapping[str, tuple[tuple[str, ...], str]] = {  # exam → what is to be handled, and how it is asked for
-    "put": (objects.HANDLED, "none"),
-    "reserved things": (objects.RESERVED, "none"),
-    "other words": (objects.HANDLED, "paraphrase"),
-    "another thing named": (objects.HANDLED, "swap"),
-    "black cameras": (objects.HANDLED, "black"),
+EPISODES: Mapping[str, tuple[str, tuple[str, ...], str]] = {  # exam → task, things to handle, and how it is asked for
+    **{task: (task, objects.HANDLED, "none") for task in TASKS},
+    "reserved things": ("put", objects.RESERVED, "none"),
+    "other words": ("put", objects.HANDLED, "paraphrase"),
+    "another thing named": ("put", objects.HANDLED, "swap"),
+    "black cameras": ("put", objects.HANDLED, "black"),
 }
 EXAMS = (*EPISODES, "names", "facts")
 
@@ -171,8 +180,8 @@ def examine(policy: VLAPolicy, exam: str, number: int, arm: str) -> list[Row]:
     elif exam == "facts":
         rows = fact_quiz(policy, number, REPORTED.start, arm=arm)
     else:
-        pool, control = EPISODES[exam]
-        scenes = [sample_scene(REPORTED.start + k, "put", pool=pool) for k in range(number)]
+        task, pool, control = EPISODES[exam]
+        scenes = [sample_scene(REPORTED.start + k, task, pool=pool) for k in range(number)]
         rows = evaluate(policy, exam, control=control, scenes=scenes, arm=arm, threads=1, progress=False)
     return [dataclasses.replace(row, suite=exam) for row in rows]
 
@@ -183,12 +192,16 @@ def grid(
 ) -> list[Row]:  # fmt: skip
     """All arms and seeds, a whole seed after the other; goes on where it stopped. Returns all rows.
 
-    data: robot, and failures and others for the arms that ask for them.
+    data: robot, and what else the arms ask for (failures, others, the tasks), name → folder. Raises `PilabError` for one
+    that is missing.
     """
     engine, jobs = Engine(root, workers), [(arm, seed) for seed in seeds for arm in arms]
     first = {key: arm for arm, key in reversed([(name, shared_key(arm, scale)) for name, arm in ARMS.items()])}
     first.pop(None, None)
     where = {key: str(Path(folder).resolve()) for key, folder in data.items()}
+    wanted = {key for arm, _ in jobs for key in (*find_arm(arm).data, *find_arm(arm).watched)}
+    if missing := sorted(wanted - set(where)):
+        raise PilabError(f"no dataset named {', '.join(missing)}; the arms need {', '.join(sorted(wanted))}")
     needed = dict.fromkeys((key, seed) for arm, seed in jobs if (key := shared_key(find_arm(arm), scale)))
     function = "pilab.training.pretraining"
     earlier = {job: {"arm": first[job[0]], "seed": job[1], "scale": scale.value} for job in needed}
@@ -196,16 +209,20 @@ def grid(
     starts = {
         job: engine.submit(f"{function}:pretrain", config).folder / "checkpoint" for job, config in earlier.items()
     }
-    configs = []
-    for name, seed in jobs:
+
+    def config(name: str, seed: int) -> dict[str, Any]:
+        """Of a run; an arm that goes on from another's starts where that run keeps its checkpoint."""
         arm = find_arm(name)
-        start = starts.get((shared_key(arm, scale), seed))
-        configs.append(
-            {
-                "arm": name, "seed": seed, "scale": scale.value, "exams": dict(exams),
-                "start": str(start) if start else None, "data": {key: where[key] for key in (*arm.data, *arm.watched)},
-            }
-        )  # fmt: skip
+        if arm.after:
+            start = engine.submit(f"{function}:run", config(arm.after, seed)).folder / "checkpoint"
+        else:
+            start = starts.get((shared_key(arm, scale), seed))
+        used = {key: where[key] for key in (*arm.data, *arm.watched)}
+        asked = {"exams": dict(exams), "start": str(start) if start else None, "data": used}
+        return {"arm": name, "seed": seed, "scale": scale.value, **asked}
+
+    engine.map(f"{function}:run", [config(find_arm(name).after or name, seed) for name, seed in jobs])
+    configs = [config(name, seed) for name, seed in jobs]
     engine.map(f"{function}:run", configs)
     folders = [engine.submit(f"{function}:run", config).folder for config in configs]
     lines = [line for f in folders for line in (f / "rows.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -6,14 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from pilab.contracts import DatasetError, Row, Scale, UnknownNameError
+from pilab.contracts import DatasetError, PilabError, Row, Scale, UnknownNameError
 from pilab.training.data import Demonstrations
 from pilab.training.pretraining import (
     ARMS,
+    BROAD,
     EXAMS,
     FEW,
     ROBOT,
     STAGES,
+    TASKS,
     TEXT,
     WEAK,
     before,
@@ -74,7 +76,13 @@ def test_arms_with_one_past_share_it():
     keys = {name: shared_key(arm, LAPTOP) for name, arm in ARMS.items()}
     assert keys[ROBOT] is None and len(set(keys.values())) == 5  # none, images, both orders, scrambled
     full = {name for name, key in keys.items() if key == keys[TEXT]}
-    assert full == {TEXT, "text → images → robot alone", *WEAK, *(name for name in FEW if name.startswith(TEXT))}
+    assert full == {
+        TEXT,
+        "text → images → robot alone",
+        *WEAK,
+        *BROAD,
+        *(name for name in FEW if name.startswith(TEXT)),
+    }
 
 
 def test_weak_arms_add_one_thing():
@@ -88,6 +96,8 @@ def test_weak_arms_add_one_thing():
     assert robot(WEAK["half mislabelled"], LAPTOP) == dataclasses.replace(clean, mislabelled=0.5)
     with pytest.raises(UnknownNameError, match="50 clean"):
         find_arm("60 dirty")
+    with pytest.raises(PilabError, match="no dataset named failures; the arms need failures, robot"):
+        grid({"robot": "somewhere"}, "nowhere", scale=LAPTOP, exams={}, arms=["and failures"])
 
 
 def test_only_so_many_episodes_are_learnt_from(samples, own, config, demonstrations):
@@ -115,10 +125,11 @@ def test_exams_ask_what_they_say(trained):
 
 @pytest.fixture(scope="module")
 def finished(at_home, samples, own, tmp_path_factory):
-    """A grid of four arms at smoke size: its folder, its rows, and the config and result of each arm's run."""
-    root, arms = tmp_path_factory.mktemp("grid"), (ROBOT, TEXT, "and watched", "and failures, tagged")
+    """A grid of five arms at smoke size: its folder, its rows, and the config and result of each arm's run."""
+    root = tmp_path_factory.mktemp("grid")
+    arms = (ROBOT, TEXT, "and watched", "and failures, tagged", "generalist, then put")
     with at_home():
-        data = {"robot": samples, "failures": own, "others": samples}
+        data = dict.fromkeys(("robot", "others", *TASKS), samples) | {"failures": own}
         options = {"scale": Scale.SMOKE, "exams": {"put": 1, "names": 4}, "arms": arms, "seeds": (3,)}
         rows = grid(data, root, **options)
         assert grid(data, root, **options) == rows  # nothing is done twice
@@ -131,16 +142,21 @@ def finished(at_home, samples, own, tmp_path_factory):
 
 def test_a_grid_from_nothing_to_rows(finished):
     root, rows, runs = finished
-    assert len(list(root.glob("*.pretrain-*"))) == 1 and len(runs) == 4  # the past is shared
-    assert {row.arm for row in rows} == set(runs)
+    assert len(list(root.glob("*.pretrain-*"))) == 1 and len(runs) == 6  # the past is shared
+    assert {row.arm for row in rows} == set(runs) - {"generalist"}  # which was not asked for, and had to come first
     for name, (folder, result) in runs.items():
         mine = [row for row in rows if row.arm == name]
+        if name == "generalist":
+            continue
         assert {row.suite for row in mine} == {"put", "names"} and all(isinstance(row, Row) for row in mine)
         assert {row.clusters["training_seed"] for row in mine} == {3}
         assert {row.metrics["training_flops"] for row in mine} == {result["flops"]}
         origin = Checkpoint.load(folder / "checkpoint").origin
         assert (origin.get("start") is not None) == (name != ROBOT)
-        assert result["flops"] == origin["flops"] + origin.get("start", {"flops": 0})["flops"]
+        past, start = 0.0, origin.get("start")
+        while start:  # all that came before
+            past, start = past + start["flops"], start.get("start")
+        assert result["flops"] == origin["flops"] + past
     assert runs[TEXT][1]["flops"] > runs[ROBOT][1]["flops"]
 
 
@@ -150,3 +166,6 @@ def test_arms_learn_from_what_they_say(finished):
     assert [d["name"] for d in data[ROBOT]] == ["demonstrations"]
     assert [d.get("watched", False) for d in data["and watched"]] == [False, True]
     assert [d["name"] for d in data["and failures, tagged"]] == ["demonstrations", "set"]
+    assert len(data["generalist"]) == 4 and len(data["generalist, then put"]) == 1
+    before = Checkpoint.load(runs["generalist, then put"][0] / "checkpoint").origin["start"]
+    assert before["hash"] == Checkpoint.load(runs["generalist"][0] / "checkpoint").hash
