@@ -28,7 +28,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         f"- **Cameras** {', '.join(f'{n} {w}×{h}' for n, h, w in config.cameras)}; no touch, no force.",
         f"- **Driven** with a new chunk every {driving.replan_interval} control steps and "
         + (f"a thought every {driving.think_interval}." if driving.thinks else "no thought: on the instruction alone."),
-        f"- **Data** {_data(o.get('data', []))}; labels: {labels}; {_drawn(recipe)}. All simulated.",
+        f"- **Data** {_data(o.get('data', []))}; labels: {labels}; {_drawn(o)}. All simulated.",
         f"- **Recipe** {_stages(recipe)}; learning rate {recipe.get('learning_rate')}, seed {o.get('seed')}; "
         f"the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
         *_start(o.get("start")),
@@ -62,7 +62,7 @@ def _start(before: dict | None) -> list[str]:
     return [
         f"- **Started** from weights `{before.get('hash')}`: {_stages(recipe)}"
         + (f" (stopped after {stopped})" if stopped else "")
-        + f", on {_data(before.get('data', []))} and {_drawn(recipe)}, in {before.get('minutes')} minutes.",
+        + f", on {_data(before.get('data', []))} and {_drawn(before)}, in {before.get('minutes')} minutes.",
         *_start(before.get("start")),
     ]
 
@@ -94,14 +94,17 @@ def _data(datasets: Sequence[dict]) -> str:
     )
 
 
-def _drawn(recipe: dict) -> str:
+def _drawn(origin: dict) -> str:
     """Pictures and texts that were drawn for it."""
+    recipe, web = origin.get("recipe", {}), origin.get("web", {})
     rows = [stage.get("rows", {}) for stage in recipe.get("stages", [])]
     drawn = [f"{recipe.get('pointing_scenes', 0)} pointing scenes"]
     if any(r.get("asked") for r in rows):
         drawn.append(f"{recipe['web_pictures']} pictures of the synthetic web ({recipe['facts']})")
     if any(r.get("read") for r in rows):
         drawn.append(f"its texts{' with their words scrambled' * bool(recipe['scrambled'])}")
+    if web:
+        drawn[-1] += f" (version {web['version']})"
     return ", ".join(drawn)
 
 

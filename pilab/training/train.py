@@ -135,7 +135,8 @@ def train(
     origin = {
         "recipe": asdict(recipe), "data": seen, "labels": labels,
         "reserved": demonstrations.reserved if demonstrations else 0,
-        "seed": seed, "insulated": insulate, **({"start": {"hash": before.hash, **before.origin}} if before else {}),
+        "seed": seed, "insulated": insulate, **({"web": web.origin} if web else {}),
+        **({"start": {"hash": before.hash, **before.origin}} if before else {}),
         "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
     }  # fmt: skip
     words = before.words if before else frozenset()

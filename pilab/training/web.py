@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from pilab.contracts import image_key, points_key
-from pilab.data.web import text
+from pilab.data.web import WEB, text
 from pilab.data.web.lore import Lore
-from pilab.data.web.pictures import CAMERA, WebPictures
+from pilab.data.web.pictures import CAMERA, VERSION, WebPictures
 from pilab.data.web.questions import ASKERS, Picture, Question, ask
 from pilab.training.wording import answers, words
 from pilab.vla.grounding import ROLES
@@ -45,6 +45,12 @@ class Web:
         self.kinds, self.scrambled = tuple(kinds), scrambled
         count = len(pictures) if pictures is not None else 0
         self.training = count - min(held_out, count // 10)  # pictures before this one
+
+    @property
+    def origin(self) -> dict[str, object]:
+        """Which web: its version, its table of facts, its pictures."""
+        drawn = {} if self.pictures is None else {"pictures": len(self.pictures), "folder": self.pictures.folder.name}
+        return {"version": f"{WEB}.{VERSION}", "facts": self.lore.name, "scrambled": self.scrambled, **drawn}
 
     def read(self, rows: int, rng: np.random.Generator, first: int = 0) -> Batch:
         """Texts from number `first` on, and every so often a question about them with its answer as one text."""

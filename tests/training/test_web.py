@@ -173,7 +173,11 @@ def test_stages_go_on_from_one_another(at_home, samples, smoke, tmp_path, shown)
     assert not (robot.normaliser.state_mean == 0).all()
     assert images.origin["insulated"] and robot.origin["insulated"] and images.origin["data"] == []
     card = (tmp_path / "images" / "README.md").read_text(encoding="utf-8")
-    assert "no demonstrations" in card and "12 pictures of the synthetic web (household), its texts" in card
+    assert (
+        "no demonstrations" in card and "12 pictures of the synthetic web (household), its texts (version 1.1)" in card
+    )
+    assert text.origin["web"] == {"version": "1.1", "facts": "household", "scrambled": False}
+    assert images.origin["web"]["pictures"] == 12 and robot.origin["start"]["web"] == images.origin["web"]
     assert Checkpoint.load(tmp_path / "robot").hash == robot.hash
     assert not (tmp_path / "images" / "success.jsonl").exists()
 
