@@ -182,16 +182,18 @@ def train(options: argparse.Namespace) -> None:
     from pilab.training.train import train as learn
 
     recipe, out = find_recipe(options.recipe, Scale(options.scale)), Path(options.out)
+    first = os.environ.get("LOCAL_RANK", "0") == "0"  # of several processes: it collects, and speaks for all
     data = options.data
     if not data and recipe.has_robot:
         data = [out / "demonstrations"]
         collection = Collection(recipe.tasks, body=options.body, noise=recipe.noise, close=recipe.close)
-        run(collection, recipe.episodes, data[0], progress=not options.json)
+        if first:
+            run(collection, recipe.episodes, data[0], progress=not options.json)
     done = learn(
         recipe, data or [], out, body=options.body, seed=options.seed, start=options.start, threads=options.threads,
         progress=not options.json, processes=options.processes,
     )  # fmt: skip
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # one of several processes: the first speaks for all
+    if not first:
         return
     if options.json:
         print(json.dumps({"checkpoint": str(out), "hash": done.hash, **done.origin}))

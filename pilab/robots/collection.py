@@ -113,7 +113,7 @@ def demonstrate(scene: Scene, manner: str, recipe: Recipe) -> tuple[dict[str, An
     (outcome,) = simulate(executor, [trial], batch=1, threads=1)
     success = outcome.monitor.success
     if recipe.outcome != "any" and success != (recipe.outcome == "success"):
-        raise Failed(outcome.monitor.failure() or "success")
+        raise Failed(outcome.monitor.failure() or "it succeeded")
     seen, commands = zip(*frames, strict=True)
     arrays: dict[str, Any] = {STATE: np.stack([o[STATE] for o in seen])}
     arrays |= {s.key: np.stack([o[s.key] for o in seen]) for s in body.sensors}
@@ -183,6 +183,8 @@ def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, prog
         raise UnknownNameError("outcome", recipe.outcome, OUTCOMES)
     if recipe.driver and recipe.novice:
         raise SceneError("a policy drives alone (driver) or beside the demonstrator (novice); name one of them")
+    if recipe.driver and (recipe.arm, recipe.manners, recipe.close) != (None, ("normal",), 0.0):
+        raise SceneError("arm, manner and noise near things are a demonstrator's; a driver has its own ways")
     if recipe.outcome != "success" and not recipe.driver:
         raise SceneError(
             f"outcome {recipe.outcome!r} without a driver: a demonstrator's failures are nobody's mistakes"

@@ -22,7 +22,12 @@ class Progress(TQDMProgressBar):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         super().on_train_start(trainer, module)
         bar = self.train_progress_bar  # a resumed run goes on in the middle of an epoch, where Lightning knows no total
-        bar.total, bar.initial, bar.n = trainer.max_steps, trainer.global_step, trainer.global_step
+        turns = trainer.accumulate_grad_batches
+        bar.total, bar.initial, bar.n = (
+            trainer.max_steps * turns,
+            trainer.global_step * turns,
+            trainer.global_step * turns,
+        )
 
     def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, object]:
         return {k: v for k, v in super().get_metrics(trainer, module).items() if k != "v_num"}
@@ -85,7 +90,8 @@ class Clock(Callback):
 class Cost(Callback):
     """FLOPs of the training: those of one step of each stage, counted as dispatched, forward and backward, times its steps.
 
-    Matrix products, convolutions and attention; what only moves or maps numbers costs time, and no FLOPs.
+    Matrix products and convolutions. A CPU's fused attention (one or two in a hundred here), the optimiser, and what only
+    moves or maps numbers cost time, and are not counted.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -96,6 +102,9 @@ class Cost(Callback):
         self._stage = self._name(self.recipe.at(trainer.global_step)[0])
         if self._stage not in self.of_a_step:
             self._counting.enter_context(self._counter)
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        self._counting.close()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
         if self._stage not in self.of_a_step:

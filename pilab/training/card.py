@@ -28,7 +28,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         f"- **Cameras** {', '.join(f'{n} {w}×{h}' for n, h, w in config.cameras)}; no touch, no force.",
         f"- **Driven** with a new chunk every {driving.replan_interval} control steps and "
         + (f"a thought every {driving.think_interval}." if driving.thinks else "no thought: on the instruction alone."),
-        f"- **Data** {_data(o.get('data', []))}; labels: {labels}; {_drawn(o)}. All simulated.",
+        f"- **Data** {_data(o)}; labels: {labels}; {_drawn(o)}. All simulated.",
         f"- **Recipe** {_stages(recipe)}; learning rate {recipe.get('learning_rate')}, seed {o.get('seed')}; "
         f"the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
         *_start(o.get("start")),
@@ -62,7 +62,7 @@ def _start(before: dict | None) -> list[str]:
     return [
         f"- **Started** from weights `{before.get('hash')}`: {_stages(recipe)}"
         + (f" (stopped after {stopped})" if stopped else "")
-        + f", on {_data(before.get('data', []))} and {_drawn(before)}, in {before.get('minutes')} minutes.",
+        + f", on {_data(before)} and {_drawn(before)}, in {before.get('minutes')} minutes.",
         *_start(before.get("start")),
     ]
 
@@ -86,12 +86,15 @@ def _stages(recipe: dict) -> str:
     return ", then ".join(told)
 
 
-def _data(datasets: Sequence[dict]) -> str:
-    """Names and sizes of datasets."""
-    return (
-        ", ".join(f"{d['name']} ({d['episodes']} episodes, {d['frames']:,} frames)" for d in datasets)
-        or "no demonstrations"
-    )
+def _data(origin: dict) -> str:
+    """Names and sizes of datasets, and how much of them was used for what."""
+    said, most = [], origin.get("recipe", {}).get("most")
+    for d in origin.get("data", []):
+        only = f", {most} of them learnt from" if most and not said else ", watched" if d.get("watched") else ""
+        said.append(f"{d['name']} ({d['episodes']} episodes, {d['frames']:,} frames{only})")
+    if wrong := origin.get("mislabelled"):
+        said.append(f"{wrong} of them mislabelled on purpose")
+    return ", ".join(said) or "no demonstrations"
 
 
 def _drawn(origin: dict) -> str:
@@ -105,6 +108,8 @@ def _drawn(origin: dict) -> str:
         drawn.append(f"its texts{' with their words scrambled' * bool(recipe['scrambled'])}")
     if web:
         drawn[-1] += f" (version {web['version']})"
+    if recipe.get("tagged"):
+        drawn.append("what is told begins with the quality of its episode")
     return ", ".join(drawn)
 
 

@@ -124,10 +124,9 @@ class Demonstrations:
         self.reserved = sum(_is_reserved(world) for world in worlds if world)
         # 1 … 5, how well each episode went; 0 where nobody said
         self.quality = np.array([int(row.get("quality") or 0) for d in datasets for row in d.episodes])
-        # Drawn once and for all, so that runs with different seeds can be compared.
-        own, held = sum(len(d.episodes) for d in datasets[: len(folders)]), np.zeros(len(lengths), bool)
-        if own > 1:
-            held[np.random.default_rng(0).permutation(own)[: max(1, own // held_out)]] = True
+        held = np.isin(
+            np.arange(len(lengths)), _held_out([len(d.episodes) for d in datasets[: len(folders)]], held_out)
+        )
         first = np.flatnonzero(~held[: len(datasets[0].episodes)])
         if most > len(first):
             raise DatasetError(
@@ -258,6 +257,18 @@ class Demonstrations:
         frames = whole[:: max(1, len(whole) // most)]
         floor = find_space(self.config.action_space).floor(self.body)
         return Normaliser.fit(self.proprioception[frames], self.chunks(frames), floor, per_step)
+
+
+def _held_out(sizes: Sequence[int], every: int) -> list[int]:
+    """One episode in `every` of each dataset, by their numbers over all of them; at least one, where any dataset has two.
+
+    Drawn once and for all, each dataset for itself: runs with other seeds, and with more data beside, can be compared.
+    """
+    starts = np.cumsum([0, *sizes])
+    drawn = [start + np.random.default_rng(0).permutation(size) for start, size in zip(starts, sizes, strict=False)]
+    found = [int(e) for order in drawn for e in order[: len(order) // every]]
+    able = [order for order in drawn if len(order) > 1]
+    return found or [int(order[0]) for order in able[-1:]]
 
 
 def _until_disturbed(action: np.ndarray, datasets: Sequence[LeRobotDataset], last: np.ndarray) -> np.ndarray:

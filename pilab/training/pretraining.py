@@ -1,9 +1,9 @@
 """What does each stage of pretraining buy? Text → images → robot, with one stage left out, moved or spoilt at a time.
 
 And what does breadth buy: few demonstrations, weak ones beside them, one task or several? An arm is what came before the
-robot, what stands beside it, and what it learns of the robot from. All arms see the same robot samples in the same order,
-with the same seeds, and are measured on the same scenes; arms that share what came before share it to the bit. What an
-arm cost is counted (FLOPs), so that arms can be compared at equal work too.
+robot, what stands beside it, and what it learns of the robot from. Arms of `STAGES` see the same robot samples in the same
+order; all arms have the same seeds and are measured on the same scenes; those that share what came before share it to the
+bit. What an arm cost is counted (FLOPs), so that arms can be compared at equal work too.
 
 `before` and `robot` are the recipes, `run` is one run of the engine, `grid` is all of them.
 """
@@ -48,10 +48,11 @@ class Arm:
 
 
 FULL = ("text", "images")
+EQUAL = 3.7  # times the robot's steps are as much work as all stages; a test counts it
 ROBOT, IMAGES, TEXT = "robot", "images → robot", "text → images → robot"
 STAGES: Mapping[str, Arm] = {  # the headline: which stages, in which order, on which text
     ROBOT: Arm(),
-    "robot, equal work": Arm(work=2.5),
+    "robot, equal work": Arm(work=EQUAL),
     IMAGES: Arm(("images",)),
     TEXT: Arm(FULL),
     "images → text → robot": Arm(("images", "text")),
@@ -64,7 +65,9 @@ FEW: Mapping[str, Arm] = {  # how many demonstrations it takes
     for name, arm in ((ROBOT, STAGES[ROBOT]), (TEXT, STAGES[TEXT]))
 }
 CLEAN = {"most": 50}
-WEAK: Mapping[str, Arm] = {  # a few clean demonstrations, and what many weak ones add
+# A few clean demonstrations, and weak ones. Rows are drawn from all frames alike: failures take the place of clean rows,
+# as they would in anybody's mixture; what is watched comes on top, as it costs no actions.
+WEAK: Mapping[str, Arm] = {
     "50 clean": Arm(FULL, recipe=CLEAN),
     "and failures": Arm(FULL, data=("robot", "failures"), recipe=CLEAN),
     "and failures, tagged": Arm(FULL, data=("robot", "failures"), recipe={**CLEAN, "tagged": True}),
@@ -75,7 +78,7 @@ TASKS = ("put", "push", "open", "close")
 BROAD: Mapping[str, Arm] = {  # one task alone, all of them, and all of them before the one
     "generalist": Arm(FULL, data=TASKS),
     **{f"specialist, {task}": Arm(FULL, data=(task,)) for task in ("put", "open")},
-    **{f"generalist, then {task}": Arm(FULL, data=(task,), work=0.25, after="generalist") for task in ("put", "open")},
+    **{f"generalist, then {task}": Arm(FULL, data=(task,), work=0.5, after="generalist") for task in ("put", "open")},
 }
 ARMS: Mapping[str, Arm] = {**STAGES, **FEW, **WEAK, **BROAD}
 
@@ -88,9 +91,10 @@ def find_arm(name: str) -> Arm:
 
 def before(arm: Arm, scale: Scale) -> Recipe | None:
     """The stages before the robot as one recipe; None where there are none."""
-    sizes = {"text": (600, Rows(0, 0, 0, 0, 96)), "images": (1200, Rows(0, 0, 0, 40, 16 if arm.reads else 0))}
+    again = arm.before == FULL  # what was read goes on being read
+    sizes = {"text": (600, Rows(0, 0, 0, 0, 96)), "images": (1200, Rows(0, 0, 0, 40, 16 * again))}
     if scale is Scale.SMOKE:
-        sizes = {"text": (1, Rows(0, 0, 0, 0, 4)), "images": (1, Rows(0, 0, 0, 4, 2 if arm.reads else 0))}
+        sizes = {"text": (1, Rows(0, 0, 0, 0, 4)), "images": (1, Rows(0, 0, 0, 4, 2 * again))}
     stages = tuple(Stage(*sizes[name]) for name in arm.before)
     return dataclasses.replace(_plain(scale), stages=stages, **_web(arm)) if stages else None
 
@@ -195,11 +199,13 @@ def grid(
     data: robot, and what else the arms ask for (failures, others, the tasks), name → folder. Raises `PilabError` for one
     that is missing.
     """
+    arms = list(arms)
     engine, jobs = Engine(root, workers), [(arm, seed) for seed in seeds for arm in arms]
     first = {key: arm for arm, key in reversed([(name, shared_key(arm, scale)) for name, arm in ARMS.items()])}
     first.pop(None, None)
     where = {key: str(Path(folder).resolve()) for key, folder in data.items()}
-    wanted = {key for arm, _ in jobs for key in (*find_arm(arm).data, *find_arm(arm).watched)}
+    every = [find_arm(name) for arm in arms for name in (arm, find_arm(arm).after) if name]
+    wanted = {key for arm in every for key in (*arm.data, *arm.watched)}
     if missing := sorted(wanted - set(where)):
         raise PilabError(f"no dataset named {', '.join(missing)}; the arms need {', '.join(sorted(wanted))}")
     needed = dict.fromkeys((key, seed) for arm, seed in jobs if (key := shared_key(find_arm(arm), scale)))

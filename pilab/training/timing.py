@@ -59,8 +59,8 @@ def measure(
       rows are samples: each is one observation with all cameras through forward, backward and optimiser. Its point-only
       rows (no pictures, actions alone) are paid for, and are no samples.
     train_samples_per_s: samples of a step over its time.
-    train_gflops: FLOPs of matrix products, convolutions and attention in the first step, forward and backward, over the
-      time of a step, in 10⁹ per second; what only moves or maps numbers is time without FLOPs.
+    train_gflops: FLOPs of matrix products and convolutions in the first step, optimiser included, over the time of a
+      step, in 10⁹ per second; fused attention and what only moves or maps numbers is time without FLOPs.
     matmul_gflops: the product of two matrices (1024, 1024) in fp32. train_efficiency: train_gflops over matmul_gflops.
     peak_gb: most resident memory of this process until the last training step, sampled, in 10⁹ bytes; pages of the
       memory-mapped frames count as far as they are in memory, so more data may mean more.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
@@ -60,12 +61,12 @@ def train(
     `out` belongs to another run.
     """
     out, parts = Path(out), processes * recipe.turns
-    fewest = min(n for stage in recipe.stages for n in astuple(stage.rows) if n)
+    fewest = min((n for stage in recipe.stages for n in astuple(stage.rows) if n), default=0)
     if fewest < parts:
         raise PilabError(
             f"{fewest} rows a step in {processes} processes and {recipe.turns} turns: at least one row in each"
         )
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(max(1, (threads or os.cpu_count() or 1) // processes))
     torch.set_flush_denormal(True)
     keep_memory()
     pl.seed_everything(seed, verbose=False)
@@ -99,7 +100,11 @@ def train(
         demonstrations = Demonstrations(
             data, config, embodiment, labels=recipe.labels, watched=watched, most=recipe.most, progress=progress
         )
-        mislabel(demonstrations, recipe.mislabelled, seed)
+        wrong = mislabel(demonstrations, recipe.mislabelled, seed)
+        if recipe.mislabelled and not wrong:
+            raise DatasetError("no episode has a scene in which something else could have been named: none to mislabel")
+        if recipe.tagged and not demonstrations.quality.any():
+            raise DatasetError("no episode says how well it went: there is no quality to tag them with")
         if watched and not len(demonstrations.shown):
             raise DatasetError(
                 "no frame of the datasets to watch says where things are: there is nothing to learn from"
@@ -134,15 +139,16 @@ def train(
     cost = Cost(recipe)
     origin = {
         "recipe": asdict(recipe), "data": seen, "labels": labels,
-        "reserved": demonstrations.reserved if demonstrations else 0,
+        "reserved": demonstrations.reserved if demonstrations else 0, "mislabelled": len(wrong) if demonstrations else 0,
         "seed": seed, "insulated": insulate, **({"web": web.origin} if web else {}),
         **({"start": {"hash": before.hash, **before.origin}} if before else {}),
         "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
     }  # fmt: skip
     words = before.words if before else frozenset()
     if demonstrations:
-        known = [scene for scene in demonstrations.scenes if scene]
-        words |= vocabulary(known, demonstrations.said, scenes.parts if scenes else ())
+        heard = np.unique(demonstrations.episode[[*demonstrations.training, *demonstrations.shown]])
+        known = [demonstrations.scenes[e] for e in heard if demonstrations.scenes[e]]
+        words |= vocabulary(known, [demonstrations.said[e] for e in heard], scenes.parts if scenes else ())
     if web:
         words |= web.vocabulary()
 
@@ -185,7 +191,8 @@ def train(
     loader = torch.utils.data.DataLoader(mixture, batch_size=None, num_workers=workers)
     held_out = torch.utils.data.DataLoader(mixture.held_out(), batch_size=None)
     kept = torch.load(resume, map_location="cpu", weights_only=True) if resume.exists() else {"global_step": 0}
-    mixture.start = kept["global_step"]
+    # A resumed `keep` does not know that it has just saved: in the first of several turns it would do so again.
+    mixture.start = keep._last_global_step_saved = kept["global_step"]
     if mixture.start < recipe.steps:
         trainer.fit(learner, loader, held_out, ckpt_path=resume if resume.exists() else None, weights_only=True)
     else:  # killed between the last step and the checkpoint: the averaged weights are all that is left to do
@@ -264,4 +271,5 @@ def _claim(out: Path, plan: dict[str, object]) -> None:
     if path.exists() and (known := json.loads(path.read_text(encoding="utf-8"))) != plan:
         changed = ", ".join(k for k in plan if known.get(k) != plan[k])
         raise DatasetError(f"{out} holds another training ({changed} differ); use another folder, or delete it")
-    path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+    if not path.exists():
+        path.write_text(json.dumps(plan, indent=1), encoding="utf-8")

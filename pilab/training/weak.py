@@ -7,13 +7,11 @@ the actions stay what they were.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from pilab.training.data import Demonstrations
 from pilab.world.scenes import alternatives
-from pilab.world.task import facts_of, name_of, respoken, task_of
+from pilab.world.task import facts_of, respoken, task_of
 
 
 def mislabel(demonstrations: Demonstrations, share: float, seed: int) -> list[int]:
@@ -32,12 +30,9 @@ def mislabel(demonstrations: Demonstrations, share: float, seed: int) -> list[in
             continue
         d.scenes[episode] = said = respoken(scene, others[rng.integers(len(others))], rng)
         d.said[episode], facts, frames = said.instruction, facts_of(scene), d.episode == episode
-        texts = d.subtask[frames].astype(object)
-        for was, now in ((scene.goal.object, said.goal.object), (scene.goal.place, said.goal.place)):
-            if was != now:
-                was, now = (name_of(part, facts) for part in (was, now))
-                texts = [re.sub(rf"\b{re.escape(was)}\b", now, text) for text in texts]
+        was, now = (task_of(scene).subtasks(one, facts) for one in (scene, said))
+        other = dict(zip(was, now, strict=True))
         d.subtask = d.subtask.astype(object)
-        d.subtask[frames] = texts
+        d.subtask[frames] = [other.get(text, text) for text in d.subtask[frames]]
         wrong.append(episode)
     return wrong

@@ -62,7 +62,7 @@ class Web:
     def _line(self, k: int, rng: np.random.Generator) -> str:
         asked = rng.random() < ASKED
         line = " ".join(text.question(self.lore, self.seed, k)) if asked else text.text(self.lore, self.seed, k)
-        return text.scrambled(line, rng) if self.scrambled else line
+        return text.scrambled(line, np.random.default_rng([self.seed, 49, k])) if self.scrambled else line
 
     def asked(self, rows: int, rng: np.random.Generator) -> Batch:
         """Pictures with a question each."""

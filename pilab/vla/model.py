@@ -480,7 +480,10 @@ HEADS = {
 
 
 def find_head(name: str) -> Callable[[Expert, VLAConfig], nn.Module]:
-    """What makes an action head from its expert and the config; one of your own is `MODULE:FUNCTION`."""
+    """What makes an action head from its expert and the config; one of your own is `MODULE:FUNCTION`.
+
+    A head has the methods `draw`, `loss` and `sample` of `flow.FlowHead`.
+    """
     if ":" in name:
         return load(name, "action head", list(HEADS))
     if name not in HEADS:

@@ -1,13 +1,18 @@
 """Arms of pretraining: each differs in what its name says, those with one past share it, and rows say what they cost."""
 
+import copy
 import dataclasses
 import json
 
 import numpy as np
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
 
 from pilab.contracts import DatasetError, PilabError, Row, Scale, UnknownNameError
-from pilab.training.data import Demonstrations
+from pilab.data.web.lore import find_lore
+from pilab.data.web.pictures import WebPictures
+from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.module import Learner, kind_of
 from pilab.training.pretraining import (
     ARMS,
     BROAD,
@@ -25,8 +30,11 @@ from pilab.training.pretraining import (
     robot,
     shared_key,
 )
+from pilab.training.web import Web
 from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
+from pilab.vla.tokenizer import Tokenizer
 from pilab.world import objects
 from pilab.world.bodies import duo
 
@@ -66,7 +74,10 @@ def test_who_never_read_reads_nothing():
 
 def test_the_order_and_the_words():
     first, second = (before(STAGES[name], LAPTOP).stages for name in (TEXT, "images → text → robot"))
-    assert first == second[::-1] and first[0].rows.read and not first[0].rows.asked
+    assert first[0] == second[1] and first[0].rows.read and not first[0].rows.asked
+    assert (
+        first[1].rows.asked == second[0].rows.asked and first[1].rows.read and not second[0].rows.read
+    )  # not read yet
     spoilt = before(STAGES["scrambled text → images → robot"], LAPTOP)
     assert spoilt.scrambled and dataclasses.replace(spoilt, scrambled=False) == before(STAGES[TEXT], LAPTOP)
     assert robot(STAGES["scrambled text → images → robot"], LAPTOP).scrambled  # beside the robot, too
@@ -85,6 +96,51 @@ def test_arms_with_one_past_share_it():
     }
 
 
+def test_equal_work_is_equal_work(demonstrations, web):
+    """FLOPs of a row of each kind, forward and backward, times the rows of an arm."""
+    d, cost = copy.copy(demonstrations), {}
+    recipe = robot(STAGES[TEXT], LAPTOP)
+    d.config = VLAConfig.nano(duo.BODY, **recipe.model)
+    learner = Learner(VLA(d.config), recipe, True, 0)
+    mixture = Mixture(d, None, d.normaliser(most=200), Tokenizer.default(), Rows(), seed=0, web=web)
+    for stage in (stage for arm in (ROBOT, TEXT) for stage in stages_of(STAGES[arm])):
+        small = Rows(*(min(rows, 4) for rows in dataclasses.astuple(stage.rows)))
+        mixture.rows = small
+        for name, part in learner.model.named_children():
+            part.requires_grad_(not stage.only or name in stage.only)
+        for batch in mixture.step(0):
+            with FlopCounterMode(display=False) as counter:
+                loss = learner.weighted(learner.model.loss(batch))
+                loss.backward()
+            cost[kind_of(batch), stage.only] = counter.get_total_flops() / len(batch.text)
+    kinds = {"demonstrated": "demonstrations", "told": "point_only", "asked": "asked", "read": "read"}
+    work = {
+        arm: sum(
+            stage.steps * getattr(stage.rows, kinds[kind]) * flops
+            for stage in stages_of(STAGES[arm])
+            for (kind, only), flops in cost.items()
+            if only == stage.only
+        )
+        for arm in (TEXT, "robot, equal work")
+    }
+    assert work["robot, equal work"] == pytest.approx(work[TEXT], rel=0.1)
+
+
+def stages_of(arm):
+    """All that an arm goes through."""
+    past = before(arm, LAPTOP)
+    return (*(past.stages if past else ()), *robot(arm, LAPTOP).stages)
+
+
+@pytest.fixture(scope="module")
+def web(at_home, config):
+    with at_home():
+        pictures = WebPictures.open(12, progress=False, workers=1)
+        return Web(
+            pictures, find_lore(), VLAConfig.nano(duo.BODY, **robot(STAGES[TEXT], LAPTOP).model), Tokenizer.default()
+        )
+
+
 def test_weak_arms_add_one_thing():
     clean = robot(WEAK["50 clean"], LAPTOP)
     assert clean.most == 50
@@ -96,8 +152,12 @@ def test_weak_arms_add_one_thing():
     assert robot(WEAK["half mislabelled"], LAPTOP) == dataclasses.replace(clean, mislabelled=0.5)
     with pytest.raises(UnknownNameError, match="50 clean"):
         find_arm("60 dirty")
-    with pytest.raises(PilabError, match="no dataset named failures; the arms need failures, robot"):
-        grid({"robot": "somewhere"}, "nowhere", scale=LAPTOP, exams={}, arms=["and failures"])
+    for arms, reason in (
+        (["and failures"], "no dataset named failures; the arms need failures, robot"),
+        (["generalist, then put"], "no dataset named close, open, push, put"),
+    ):  # of what came first
+        with pytest.raises(PilabError, match=reason):
+            grid({"robot": "somewhere"}, "nowhere", scale=LAPTOP, exams={}, arms=arms)
 
 
 def test_only_so_many_episodes_are_learnt_from(samples, own, config, demonstrations):
@@ -107,6 +167,9 @@ def test_only_so_many_episodes_are_learnt_from(samples, own, config, demonstrati
     assert len(np.unique(few.episode[few.training[few.training < size]])) == 5
     np.testing.assert_array_equal(few.validation, both.validation)
     np.testing.assert_array_equal(few.training[few.training >= size], both.training[both.training >= size])
+    # What stands beside them changes nothing about which they are.
+    alone = Demonstrations([samples], config, duo.BODY, most=5)
+    np.testing.assert_array_equal(few.training[few.training < size], alone.training)
     with pytest.raises(DatasetError, match=r"60 episodes of .* asked for, and 53 are there"):
         Demonstrations([samples], config, duo.BODY, most=60)
 
