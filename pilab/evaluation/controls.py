@@ -41,7 +41,8 @@ def swap(trial: Trial, rng: np.random.Generator) -> Trial:
     others = alternatives(find_body(scene.body), task_of(scene), list(scene.parts), scene.goal)
     if not others:
         raise PolicyError(
-            f"scene {scene.hash} (seed {scene.seed}) holds nothing else to name; scenes of a suite always do"
+            f"nothing else can be named in scene {scene.hash} (seed {scene.seed}, task {scene.task!r}); swap wants a task "
+            "that names what it is about"
         )
     return dataclasses.replace(trial, spoken=respoken(scene, others[rng.integers(len(others))], rng))
 

@@ -47,7 +47,7 @@ from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.pointing import PointingScenes
 from pilab.data.schema import SUBTASK
-from pilab.training.phrases import instruct, named, pointing, rephrase
+from pilab.training.phrases import instruct, meant, pointing, rephrase
 from pilab.training.web import Web
 from pilab.training.wording import between, stacked, words
 from pilab.vla.actions import Normaliser, find_space, proprioception
@@ -57,7 +57,7 @@ from pilab.vla.model import Batch, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
 from pilab.vla.views import viewpoints
 from pilab.world.scenes import refuse_reserved
-from pilab.world.task import facts_of, task_of
+from pilab.world.task import facts_of, steps_of, task_of
 
 EARLY = 3  # control steps that a thought may be ahead of its time
 SAME = 1e-3  # rad, or of an opening: commands this near to each other are one
@@ -216,9 +216,9 @@ class Demonstrations:
             columns = np.stack([cache[points_key(n)][frames[rows] - self.offsets[i]] for n in cameras], 1)
             for row, slots in zip(rows, columns.reshape(len(rows), len(cameras), -1, 3), strict=True):
                 scene = self.scenes[self.episode[frames[row]]]
-                names, goal = [p.name for p in scene.parts], (scene.goal.object, scene.goal.place)
-                for role, (part, said) in enumerate(zip(goal, named(texts[row], scene), strict=True)):
-                    if said:
+                names, (step, said) = [p.name for p in scene.parts], meant(texts[row], scene, steps_of(scene))
+                for role, (part, there) in enumerate(zip((step.object, step.place), said, strict=True)):
+                    if there:
                         out[row, :, role] = slots[:, names.index(part)]
         return out, np.broadcast_to(known[:, None, None], out.shape[:3]).astype(np.float32)
 

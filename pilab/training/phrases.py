@@ -20,7 +20,7 @@ from pilab.contracts import Goal, Scene, find
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world import objects, places
 from pilab.world.scenes import is_reserved_cell
-from pilab.world.task import Task, facts_of, name_of, task_of
+from pilab.world.task import Task, facts_of, name_of, steps_of, task_of
 
 
 def instruct(task: Task, goal: Goal, facts: objects.Facts, rng: np.random.Generator) -> str:
@@ -34,16 +34,22 @@ def rephrase(subtask: str, scene: Scene, rng: np.random.Generator) -> str:
     if rng.random() >= 0.25:
         return subtask
     facts = facts_of(scene)
-    for part in (scene.goal.object, scene.goal.place):
+    for part in (part for step in steps_of(scene) for part in (step.object, step.place)):
         if part in facts.rows:
             subtask = re.sub(rf"\b{re.escape(name_of(part, facts))}\b", name_of(part, facts, by_look=True), subtask)
     return subtask
 
 
-def named(text: str, scene: Scene) -> np.ndarray:
-    """(R,) float: which of the goal's object and place the words of `text` name."""
-    found = [_mentions(text, names(part, scene)) for part in (scene.goal.object, scene.goal.place)]
-    return np.array(found, np.float32)
+def named(text: str, scene: Scene, goal: Goal | None = None) -> np.ndarray:
+    """(R,) float: which of the object and place of the scene's goal, or of another, the words of `text` name."""
+    goal = goal or scene.goal
+    return np.array([_mentions(text, names(part, scene)) for part in (goal.object, goal.place)], np.float32)
+
+
+def meant(text: str, scene: Scene, steps: Sequence[Goal]) -> tuple[Goal, np.ndarray]:
+    """The one of several steps that a text speaks of (the one it names most of), and what of it is `named`."""
+    found = [(step, named(text, scene, step)) for step in steps]
+    return max(found, key=lambda one: one[1].sum())
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -97,7 +103,7 @@ def vocabulary(
     each the names of the parts in it.
     """
     texts, tasks = set(said), {}
-    for scene in {(s.task, s.goal, s.facts): s for s in scenes}.values():
+    for scene in {(s.task, steps_of(s), s.facts): s for s in scenes}.values():
         tasks[scene.task] = task_of(scene)
         texts.update(task_of(scene).subtasks(scene, facts_of(scene)))
         texts.update(name for part in scene.parts for name in names(part.name, scene))

@@ -7,7 +7,7 @@ import numpy as np
 from pilab.contracts import Goal
 from pilab.world.environment import World
 from pilab.world.places import fixture_of
-from pilab.world.task import HOLD_SECONDS, task_of
+from pilab.world.task import HOLD_SECONDS, facts_of, step_scene, task_of
 
 REACH = 0.045  # a hand has reached a thing when its tip comes this near, m
 MOVED = 0.03  # another object has been moved when it ends up this far from where it stood, m
@@ -21,6 +21,7 @@ class Monitor:
         self.world, self.goal, self.task = world, goal, task_of(world.scene)
         self._since: float | None = None  # when the goal came to hold, s
         self.success = False  # the goal has held for a second without a break
+        self.steps = self.task.steps(world.scene.parts, goal, facts_of(world.scene))
         self._things = [p.name for p in world.scene.parts if "look" in p.parameters]
         self._start = {name: world.position(name) for name in self._things}
         self._joints = {p.name: world.joint(p.name) for p in world.scene.parts if "fixture" in p.parameters}
@@ -47,12 +48,12 @@ class Monitor:
         """The task's time is over."""
         return self.world.time > self.task.seconds - 1e-6
 
-    def metrics(self) -> dict[str, bool | None]:
-        """Every metric by name; None where the task has no such step.
+    def metrics(self) -> dict[str, bool | float | None]:
+        """Every metric by name; None where the task has no such step. Of a long task also its progress.
 
         All are about this monitor's goal: under the swap control, what was spoken counts as wrong for the scene's own goal.
         """
-        involved = {self.goal.object, self.goal.place}
+        involved = {part for goal in (self.goal, *self.steps) for part in (goal.object, goal.place)}
         wrong = any(
             np.linalg.norm(self.world.position(n) - self._start[n]) > MOVED for n in self._things if n not in involved
         ) or any(
@@ -67,7 +68,13 @@ class Monitor:
             "placed_right": self.placed_right,
             "wrong_moved": wrong,
         }
-        return {name: value if name in self.task.metrics else None for name, value in values.items()}
+        found = {name: value if name in self.task.metrics else None for name, value in values.items()}
+        return found | ({"progress": self.progress()} if len(self.steps) > 1 else {})
+
+    def progress(self) -> float:
+        """The share of the steps that are done as the world is now."""
+        done = [task_of(step_scene(self.world.scene, step)).achieved(self.world, step) for step in self.steps]
+        return sum(done) / len(done)
 
     def failure(self) -> str:
         """The first thing that went wrong, in a word; empty after a success."""

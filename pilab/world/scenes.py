@@ -60,11 +60,12 @@ def _chance(*words: str) -> float:
 
 def refuse_reserved(scene: Scene) -> None:
     """Raise `ReservedError` when a scene must not be turned into robot training data."""
-    goal = scene.goal
-    if is_reserved_cell(goal.verb, goal.object, goal.place):
-        raise ReservedError(
-            f"the cell ({goal.verb}, {goal.object}, {goal.place}) is reserved for testing: draw another"
-        )
+    skill = find(scene.task, "pilab.world.tasks", "TASK", "task")
+    for goal in skill.steps(scene.parts, scene.goal, objects.find_facts(scene.facts)):
+        if is_reserved_cell(goal.verb, goal.object, goal.place):
+            raise ReservedError(
+                f"the cell ({goal.verb}, {goal.object}, {goal.place}) is reserved for testing: draw another"
+            )
     shown = sorted(p.parameters["look"] for p in scene.parts if p.parameters.get("look") in objects.RESERVED)
     if shown:
         raise ReservedError(f"reserved objects in the scene: {', '.join(shown)}; training uses objects.HANDLED only")
@@ -106,11 +107,12 @@ def sample_scene(
     rejections = 0
     while True:
         try:
-            parts, goal = skill.lay_out(rng, pool, cell, reserved_cells)
-            check_reach(embodiment, skill.waypoints(parts, goal), skill.arms)
-            if goal.object in objects.LOOKS and not alternatives(
-                embodiment, skill, parts, goal
-            ):  # nothing else to name for a swap
+            parts, goal = skill.draw(rng, pool, cell, reserved_cells, facts)
+            for step in skill.steps(parts, goal, facts):
+                doer = skill if step == goal else find(step.verb, "pilab.world.tasks", "TASK", "task")
+                check_reach(embodiment, doer.waypoints(parts, step), doer.arms)
+            nameable = not skill.swappable or goal.object not in objects.LOOKS
+            if not nameable and not alternatives(embodiment, skill, parts, goal):  # nothing else to name for a swap
                 raise Rejected
             break
         except Rejected:

@@ -1,5 +1,7 @@
 """What a task is: words, a layout, a predicate, ordered subtasks, and what to swap for a control.
 
+A long task is one whose goal comes to several `steps`, each the goal of a short one: see `tasks.tidy`.
+
 A new task is one file, in `pilab/world/tasks/` or anywhere importable, with an object called TASK. Verbs follow the
 decomposition that exposes policies which move well and listen badly: did it reach, grasp anything, grasp the right
 thing, place it right, move something else ("Robust Skills, Brittle Grounding", arXiv:2602.24143).
@@ -30,6 +32,7 @@ class Task:
     arms: int = 1  # how many the task needs
     seconds: float = 12.0  # simulated time allowed
     metrics: tuple[str, ...] = ("reached", "grasped_any", "grasped_right", "placed_right", "wrong_moved")  # that apply
+    swappable: bool = True  # something else in view could be named instead, so that the swap control can ask for it
     demonstrator: str = ""  # module:class of a script in pilab.world.demonstrators' style; empty if there is none
     templates: tuple[str, ...]  # with {object}, and {in} {place} where there is a place
     paraphrases: tuple[str, ...] = ()  # further ways to say it, for training: scenes never speak them
@@ -40,6 +43,17 @@ class Task:
     ) -> tuple[list[Part], Goal]:
         """Draw the parts and the goal of a scene; raise `scenes.Rejected` to draw again."""
         raise NotImplementedError(f"task {self.name!r} lays out no scene")
+
+    def draw(
+        self, rng: np.random.Generator, pool: tuple[str, ...], cell: tuple[str, str | None] | None, reserved: bool,
+        facts: objects.Facts,
+    ) -> tuple[list[Part], Goal]:  # fmt: skip
+        """`lay_out`, for tasks in which it matters what things are."""
+        return self.lay_out(rng, pool, cell, reserved)
+
+    def steps(self, parts: Sequence[Part], goal: Goal, facts: objects.Facts) -> tuple[Goal, ...]:
+        """The goals of other tasks, named by their verbs, that `goal` comes to, in the order of doing them; itself for most."""
+        return (goal,)
 
     def achieved(self, world: World, goal: Goal) -> bool:
         """Whether the world is, at this instant, as `goal` wants it."""
@@ -117,6 +131,16 @@ def name_of(part: str, facts: objects.Facts, by_look: bool = False) -> str:
 def task_of(scene: Scene) -> Task:
     """The task of a scene."""
     return find(scene.task, "pilab.world.tasks", "TASK", "task")
+
+
+def steps_of(scene: Scene) -> tuple[Goal, ...]:
+    """The goals that the scene's own comes to: several for a long task, else itself."""
+    return task_of(scene).steps(scene.parts, scene.goal, facts_of(scene))
+
+
+def step_scene(scene: Scene, step: Goal) -> Scene:
+    """The same world with nothing to do but one of its steps."""
+    return scene if step == scene.goal else scene.replace(task=step.verb, goal=step)
 
 
 def facts_of(scene: Scene) -> objects.Facts:

@@ -58,6 +58,8 @@ MANNERS = {
     "right-handed": Manner(arm="right"),
 }
 
+NEAR = 0.05  # a hand is at a thing when its tip is so near to the middle of it, m
+
 
 @dataclass(frozen=True)
 class Aim:
@@ -102,6 +104,10 @@ class Situation:
 
     def joint(self, part: str) -> float:
         return float(self._row(part)[7])
+
+    def touched(self, part: str) -> bool:
+        """Whether a hand is at the part, as far as can be seen."""
+        return any(float(np.linalg.norm(tip - self.position(part))) < NEAR for tip in self.tips.values())
 
 
 class Script(Policy):
@@ -280,17 +286,18 @@ class Demonstrator(Policy):
 
     def think(self, observation: Observation, previous: list[Thought]) -> list[Thought]:
         return [
-            self._script(scene).think(_one(observation, i), [previous[i]])[0]
+            self._script(scene).think(one(observation, i), [previous[i]])[0]
             for i, scene in enumerate(observation[SCENE])
         ]
 
     def act(self, observation: Observation, thought: list[Thought]) -> np.ndarray:
         return np.concatenate(
-            [self._script(scene).act(_one(observation, i), [thought[i]]) for i, scene in enumerate(observation[SCENE])]
+            [self._script(scene).act(one(observation, i), [thought[i]]) for i, scene in enumerate(observation[SCENE])]
         )
 
 
-def _one(observation: Observation, index: int) -> Observation:
+def one(observation: Observation, index: int) -> Observation:
+    """Row `index` of a batch, as a batch."""
     return {key: values[index : index + 1] for key, values in observation.items()}
 
 
