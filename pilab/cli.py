@@ -382,7 +382,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--novice", metavar="CHECKPOINT", help="a policy that drives for a while before the demonstrator takes over"
     )
-    p.add_argument("--driver", metavar="CHECKPOINT", help="a policy that drives instead of the demonstrator")
+    p.add_argument(
+        "--driver", metavar="CHECKPOINT", help="a policy that drives instead of the demonstrator, undisturbed"
+    )
     p.add_argument(
         "--outcome", choices=["success", "failure", "any"], default="success", help="which of its episodes to keep"
     )

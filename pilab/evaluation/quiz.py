@@ -61,7 +61,7 @@ def picture_quiz(
 def fact_quiz(
     policy: VLAPolicy, questions: int = 400, seed: int = VALIDATION.start, *, facts: str = "household", arm: str = "vla"
 ) -> list[Row]:
-    """One row for each question about the facts of a world, without a picture, whatever else is drawn of `questions` twice.
+    """One row for each question about the facts of a world, without a picture; what is drawn twice is asked once.
 
     What stands for the scene is the question: two policies are compared on the same.
     """
