@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gzip
 import json
 import os
 import subprocess
@@ -207,6 +206,7 @@ def train(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Rates of a policy."""
     from pilab.evaluation import rollout
+    from pilab.evaluation.rows import write_rows
 
     if options.rows:  # a file that cannot be written is better known now than when the episodes are done
         path = Path(options.rows)
@@ -220,10 +220,30 @@ def evaluate(options: argparse.Namespace) -> None:
         on_episode=_strip_writer(Path(options.strips)) if options.strips else None,
     )  # fmt: skip
     if options.rows:
-        text = "".join(row.to_json() + "\n" for row in rows)
-        path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
+        write_rows(path, rows)
     digest = rollout.summary(rows, time.perf_counter() - began)
     print(json.dumps(digest) if options.json else rollout.table(digest))
+
+
+def experiment(options: argparse.Namespace) -> None:
+    """What is missing of an experiment."""
+    from pilab.evaluation.rollout import rate_of
+    from pilab.experiments import Grid, find_experiment
+
+    found, scale = find_experiment(options.name), Scale(options.scale)
+    out = Path(options.out or f"runs/experiments/{found.rows}_{scale.value}")
+    if not options.json:
+        print(found.plan(scale), flush=True)
+    if options.plan:
+        return
+    grid = Grid(out, options.rows or out / "rows.jsonl.gz", options.workers, progress=not options.json)
+    found.conduct(grid, scale)
+    if options.json:
+        print(json.dumps({"rows": str(grid.path), "number": len(grid.rows)}))
+        return
+    for arm, suite in dict.fromkeys((row.arm, row.suite) for row in grid.rows):
+        print(f"{arm:32s} {suite:20s} {rate_of([r for r in grid.rows if (r.arm, r.suite) == (arm, suite)]).text()}")
+    print(f"{len(grid.rows)} rows in {grid.path}")
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -246,7 +266,7 @@ def serve(options: argparse.Namespace) -> None:
 
 def report(options: argparse.Namespace) -> None:
     """Write a checkpoint's card."""
-    from pilab.notebook import read_rows
+    from pilab.evaluation.rows import read_rows
     from pilab.training.card import write_card
 
     print(write_card(options.folder, [row for name in options.rows or () for row in read_rows(name)]))
@@ -497,6 +517,22 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--rows", nargs="+", metavar="FILE", help="result rows of these weights, as `evaluate --rows` writes them"
     )
+
+    p = verb(
+        verbs, "experiment", experiment, "run what is missing of the experiment behind a notebook",
+        "pilab experiment recipe --plan",
+    )  # fmt: skip
+    p.add_argument("name", help="recipe (notebook 00), pretraining (02) or MODULE:EXPERIMENT of your own")
+    p.add_argument("--scale", default="laptop", help="smoke, laptop or gpu: how much is done")
+    p.add_argument("--plan", action="store_true", help="only say what would be done, and how long it takes")
+    p.add_argument(
+        "--rows", metavar="FILE", help="rows to go on from and to add to, such as those of data_samples/rows"
+    )
+    p.add_argument(
+        "--out", help="folder of its runs, which go on where they were interrupted; runs/experiments/… if not given"
+    )
+    p.add_argument("--workers", type=positive, default=os.cpu_count(), help="runs at a time, with a core each")
+    machine(p)
 
     p = verb(verbs, "bench", bench, "measure speed on this machine", "pilab bench --json")
     p.add_argument("--peer", metavar="PYTHON", help="a Python with the real lerobot library, to compare reading with")

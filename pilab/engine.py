@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -85,8 +85,8 @@ class Engine:
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
 
-    def submit(self, function: str, config: Mapping[str, Any]) -> Run:
-        """Queue a run unless it is done or under way; returns at once. `PilabError` if this cannot be a run."""
+    def run(self, function: str, config: Mapping[str, Any]) -> Run:
+        """The run that a function and a config determine; starts nothing. `PilabError` if this cannot be a run."""
         if function.count(":") != 1:
             raise PilabError(f"{function!r} cannot be started; expected 'module:name' of an importable function")
         try:
@@ -95,12 +95,16 @@ class Engine:
         except (TypeError, ValueError) as error:
             raise PilabError(f"config of {function} is not JSON ({error}); use str, int, float, bool, None") from error
         name = f"{function.replace(':', '.')}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        run = Run(self.root / name, function, json.loads(text)["config"])
+        return Run(self.root / name, function, json.loads(text)["config"])
+
+    def submit(self, function: str, config: Mapping[str, Any]) -> Run:
+        """Queue a run unless it is done or under way; returns at once. `PilabError` as of `run`."""
+        run = self.run(function, config)
         with self._lock:
             self._pump()
             run.folder.mkdir(parents=True, exist_ok=True)
             if not (run.folder / "config.json").exists():
-                _write(run.folder / "config.json", job)
+                _write(run.folder / "config.json", {"function": function, "config": run.config})
             if self.status(run) != "done" and run not in self._queue and run not in self._running:
                 self._queue.append(run)
             if self._queue and self._thread is None:
@@ -135,12 +139,25 @@ class Engine:
             if state != "done":
                 _write(run.folder / "status.json", {"state": "cancelled"})
 
-    def map(self, function: str, configs: Iterable[Mapping[str, Any]], progress: bool = True) -> list[Any]:
+    def map(
+        self, function: str, configs: Iterable[Mapping[str, Any]], progress: bool = True,
+        ended: Callable[[Run], None] = lambda run: None,
+    ) -> list[Any]:  # fmt: skip
         """Run every config and return the results in their order. Interrupted, it cancels what has not ended.
+
+        ended: called once with every run that has a result, as soon as that is there.
 
         Raises `PilabError` when a run did not finish, once all others have: their results are kept.
         """
         runs: list[Run] = []
+        told: set[Run] = set()
+
+        def tell() -> None:
+            for run in dict.fromkeys(runs):
+                if run not in told and (run.folder / "result.json").exists():
+                    told.add(run)
+                    ended(run)
+
         try:
             for config in configs:
                 runs.append(self.submit(function, config))
@@ -153,6 +170,7 @@ class Engine:
                     bar.total, done = _progress(runs)
                     if done != bar.n:  # in a log every update is a line
                         bar.update(done - bar.n)
+                    tell()
         except BaseException:
             for run in [run for run in set(runs) if run in self._queue or run in self._running]:
                 self.cancel(run)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
 import json
 import os
 import platform
 import shutil
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 from pilab import __version__
 from pilab.contracts import PilabError, Row, Scale
 from pilab.engine import provenance
+from pilab.evaluation.rows import read_rows
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 SAMPLES = FOLDER.parent / "data_samples" / "demonstrations"  # 54 episodes of the script, over six verbs
@@ -85,16 +84,6 @@ def committed_rows(number: str) -> list[Row]:
             "with `pilab evaluate default --rows FILE`"
         )
     return read_rows(path)
-
-
-def read_rows(path: str | Path) -> list[Row]:
-    """Rows as `pilab evaluate --rows` writes them: .jsonl or .jsonl.gz. Raises `PilabError` for anything else."""
-    data = Path(path).read_bytes()
-    try:
-        text = (gzip.decompress(data) if Path(path).suffix == ".gz" else data).decode()
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise PilabError(f"{path} is damaged: {error}; write it again with `pilab evaluate --rows`") from error
-    return [Row.from_json(line) for line in text.splitlines()]
 
 
 def exercises(number: str) -> ModuleType:

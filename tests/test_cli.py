@@ -128,6 +128,7 @@ def test_counts_are_whole_numbers_of_at_least_one(option, count, capsys):
         ("dataset card .", ["not a LeRobot dataset"]),
         ("notebooks run 99", ["'99'", "00_hello_robot"]),
         ("notebooks run 00 --scale huge", ["'huge'", "smoke, laptop, gpu"]),
+        ("experiment luck", ["'luck'", "pretraining, recipe"]),
         ("quickstart --scale huge", ["'huge'", "smoke, laptop, gpu"]),
     ],
 )

@@ -92,6 +92,22 @@ def test_results_come_in_the_order_of_the_configs(engine):
     assert results[0]["threads"] == "1"
 
 
+def test_every_end_is_told_once_and_old_results_too(engine):
+    engine.map("engine_jobs:fail", [{"x": 4}], progress=False)
+    told = []
+    configs = [{"x": x} for x in (4, 1, 2, 4, 3)]
+
+    def tell(run):
+        told.append((run.config["x"], engine.status(run)))
+
+    with pytest.raises(PilabError, match="1 of 4 runs"):
+        engine.map("engine_jobs:fail", configs, progress=False, ended=tell)
+    assert sorted(told) == [(2, "done"), (3, "done"), (4, "done")] and told[0] == (4, "done")
+    run = engine.run("engine_jobs:fail", {"x": 9})
+    assert not run.folder.exists()  # a name, and nothing started
+    assert engine.submit("engine_jobs:fail", {"x": 9}) == run
+
+
 def test_a_run_that_is_done_never_runs_again(engine, tmp_path):
     engine.map("engine_jobs:square", [{"x": 2}], progress=False)
     again = Engine(tmp_path / "runs")

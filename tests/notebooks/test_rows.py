@@ -35,26 +35,3 @@ def test_they_lie_beside_the_other_samples():
 def test_missing_rows_are_told(shelf):
     with pytest.raises(PilabError, match=r"rows of notebook 07 are missing: .*07\.jsonl\.gz.*pilab evaluate"):
         notebook.committed_rows("07")
-
-
-def test_plain_files_are_read_too(tmp_path):
-    (tmp_path / "rows.jsonl").write_bytes(TEXT)
-    assert notebook.read_rows(tmp_path / "rows.jsonl") == ROWS
-
-
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("a.jsonl.gz", TEXT),
-        ("a.jsonl.gz", gzip.compress(TEXT)[:-20]),
-        ("a.jsonl.gz", gzip.compress(TEXT)[:20] + b"\xff" * 20),
-        ("a.jsonl.gz", gzip.compress(b"\xff\xfe")),
-        ("a.jsonl", gzip.compress(TEXT)),
-        ("a.jsonl", TEXT[:-20]),
-        ("a.jsonl", b"{}\n"),
-    ],
-)
-def test_damaged_rows_are_told(tmp_path, name, data):
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(PilabError, match=r"is damaged|not a result row"):
-        notebook.read_rows(tmp_path / name)

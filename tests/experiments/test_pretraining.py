@@ -11,12 +11,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from pilab.contracts import DatasetError, PilabError, Row, Scale, UnknownNameError
 from pilab.data.web.lore import find_lore
 from pilab.data.web.pictures import WebPictures
-from pilab.training.data import Demonstrations, Mixture, Rows
-from pilab.training.module import Learner, kind_of
-from pilab.training.pretraining import (
+from pilab.experiments import Grid
+from pilab.experiments.pretraining import (
     ARMS,
     BROAD,
     EXAMS,
+    EXPERIMENT,
     FEW,
     ROBOT,
     STAGES,
@@ -26,10 +26,12 @@ from pilab.training.pretraining import (
     before,
     examine,
     find_arm,
-    grid,
     robot,
+    runs,
     shared_key,
 )
+from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.module import Learner, kind_of
 from pilab.training.web import Web
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
@@ -141,7 +143,7 @@ def web(at_home, config):
         )
 
 
-def test_weak_arms_add_one_thing():
+def test_weak_arms_add_one_thing(tmp_path):
     clean = robot(WEAK["50 clean"], LAPTOP)
     assert clean.most == 50
     tagged = robot(WEAK["and failures, tagged"], LAPTOP)
@@ -157,7 +159,7 @@ def test_weak_arms_add_one_thing():
         (["generalist, then put"], "no dataset named close, open, push, put"),
     ):  # of what came first
         with pytest.raises(PilabError, match=reason):
-            grid({"robot": "somewhere"}, "nowhere", scale=LAPTOP, exams={}, arms=arms)
+            runs(Grid(tmp_path, tmp_path / "rows.jsonl"), {"robot": "somewhere"}, LAPTOP, {}, arms, 0)
 
 
 def test_only_so_many_episodes_are_learnt_from(samples, own, config, demonstrations):
@@ -193,21 +195,24 @@ def finished(at_home, samples, own, tmp_path_factory):
     arms = (ROBOT, TEXT, "and watched", "and failures, tagged", "generalist, then put")
     with at_home():
         data = dict.fromkeys(("robot", "others", *TASKS), samples) | {"failures": own}
-        options = {"scale": Scale.SMOKE, "exams": {"put": 1, "names": 4}, "arms": arms, "seeds": (3,)}
-        rows = grid(data, root, **options)
-        assert grid(data, root, **options) == rows  # nothing is done twice
-    runs = {}
-    for path in root.glob("pilab.training.pretraining.run-*/config.json"):
+        grid = Grid(root, root / "rows.jsonl.gz", progress=False)
+        runs(grid, data, Scale.SMOKE, {"put": 1, "names": 4}, arms, 3)
+        rows = grid.rows
+        again = Grid(tmp_path_factory.mktemp("elsewhere"), grid.path, progress=False)
+        runs(again, data, Scale.SMOKE, {"put": 1, "names": 4}, arms, 3)
+        assert again.rows == rows and not list(again.engine.root.glob("*"))  # what has rows needs no folder
+    done = {}
+    for path in root.glob("pilab.experiments.pretraining.run-*/config.json"):
         config = json.loads(path.read_text(encoding="utf-8"))["config"]
-        runs[config["arm"]] = path.parent, json.loads((path.parent / "result.json").read_text(encoding="utf-8"))
-    return root, rows, runs
+        done[config["arm"]] = path.parent, json.loads((path.parent / "result.json").read_text(encoding="utf-8"))
+    return root, rows, done
 
 
 def test_a_grid_from_nothing_to_rows(finished):
-    root, rows, runs = finished
-    assert len(list(root.glob("*.pretrain-*"))) == 1 and len(runs) == 6  # the past is shared
-    assert {row.arm for row in rows} == set(runs) - {"generalist"}  # which was not asked for, and had to come first
-    for name, (folder, result) in runs.items():
+    root, rows, done = finished
+    assert len(list(root.glob("*.pretrain-*"))) == 1 and len(done) == 6  # the past is shared
+    assert {row.arm for row in rows} == set(done) - {"generalist"}  # which was not asked for, and had to come first
+    for name, (folder, result) in done.items():
         mine = [row for row in rows if row.arm == name]
         if name == "generalist":
             continue
@@ -220,15 +225,34 @@ def test_a_grid_from_nothing_to_rows(finished):
         while start:  # all that came before
             past, start = past + start["flops"], start.get("start")
         assert result["flops"] == origin["flops"] + past
-    assert runs[TEXT][1]["flops"] > runs[ROBOT][1]["flops"]
+    assert done[TEXT][1]["flops"] > done[ROBOT][1]["flops"]
 
 
 def test_arms_learn_from_what_they_say(finished):
-    _, _, runs = finished
-    data = {name: Checkpoint.load(folder / "checkpoint").origin["data"] for name, (folder, _) in runs.items()}
+    _, _, done = finished
+    data = {name: Checkpoint.load(folder / "checkpoint").origin["data"] for name, (folder, _) in done.items()}
     assert [d["name"] for d in data[ROBOT]] == ["demonstrations"]
     assert [d.get("watched", False) for d in data["and watched"]] == [False, True]
     assert [d["name"] for d in data["and failures, tagged"]] == ["demonstrations", "set"]
     assert len(data["generalist"]) == 4 and len(data["generalist, then put"]) == 1
-    before = Checkpoint.load(runs["generalist, then put"][0] / "checkpoint").origin["start"]
-    assert before["hash"] == Checkpoint.load(runs["generalist"][0] / "checkpoint").hash
+    before = Checkpoint.load(done["generalist, then put"][0] / "checkpoint").origin["start"]
+    assert before["hash"] == Checkpoint.load(done["generalist"][0] / "checkpoint").hash
+
+
+def test_all_of_it_is_every_arm_with_its_seeds(monkeypatch, tmp_path):
+    from pilab.experiments import pretraining
+
+    asked = []
+    grid = Grid(tmp_path, tmp_path / "rows.jsonl")
+    monkeypatch.setattr(grid, "demonstrations", lambda name, number, recipe: name)
+    monkeypatch.setattr(
+        pretraining, "runs", lambda g, data, scale, exams, arms, seed: asked.extend((a, seed, *data) for a in arms)
+    )
+    EXPERIMENT.conduct(grid, LAPTOP)
+    assert {(arm, seed) for arm, seed, *_ in asked} == {
+        *((arm, seed) for arm in STAGES for seed in (0, 1, 2)), *((arm, 0) for arm in ARMS if arm not in STAGES)
+    }  # fmt: skip
+    wanted = {key for arm in ARMS.values() for key in (*arm.data, *arm.watched)}
+    assert wanted <= set(asked[0][2:])
+    assert set(pretraining.amounts(LAPTOP)["exams"]) <= set(EXAMS)
+    assert all(arm in EXPERIMENT.plan(LAPTOP) for arm in ARMS)

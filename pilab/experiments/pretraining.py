@@ -5,22 +5,23 @@ robot, what stands beside it, and what it learns of the robot from. Arms of `STA
 order; all arms have the same seeds and are measured on the same scenes; those that share what came before share it to the
 bit. What an arm cost is counted (FLOPs), so that arms can be compared at equal work too.
 
-`before` and `robot` are the recipes, `run` is one run of the engine, `grid` is all of them.
+`before` and `robot` are the recipes, `run` is one arm with one seed, `conduct` is all of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pilab.contracts import PilabError, Row, Scale, UnknownNameError
-from pilab.engine import Engine
 from pilab.evaluation.quiz import fact_quiz, picture_quiz
-from pilab.evaluation.rollout import evaluate
+from pilab.evaluation.rollout import DEFAULT, evaluate
+from pilab.experiments import Experiment, Grid, keep_rows
+from pilab.robots.collection import Recipe as Collection
 from pilab.training.data import Rows
 from pilab.training.recipes import LOOKING, SHORT, TINY, Recipe, Stage
 from pilab.training.train import train
@@ -155,13 +156,7 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     policy, rows = VLAPolicy(Checkpoint.load(folder / "checkpoint")), []
     for exam, episodes in config["exams"].items():
         rows += examine(policy, exam, episodes, name)
-    rows = [
-        dataclasses.replace(
-            row, clusters={**row.clusters, "training_seed": seed}, metrics={**row.metrics, "training_flops": cost["flops"]}
-        )
-        for row in rows
-    ]  # fmt: skip
-    (folder / "rows.jsonl").write_text("".join(row.to_json() + "\n" for row in rows), encoding="utf-8")
+    keep_rows(folder, rows, config, training_flops=cost["flops"])
     return {"arm": name, "seed": seed, **cost}
 
 
@@ -190,52 +185,86 @@ def examine(policy: VLAPolicy, exam: str, number: int, arm: str) -> list[Row]:
     return [dataclasses.replace(row, suite=exam) for row in rows]
 
 
-def grid(
-    data: Mapping[str, str | Path], root: str | Path, *, scale: Scale, exams: Mapping[str, int],
-    arms: Iterable[str] = tuple(STAGES), seeds: Iterable[int] = (0, 1, 2), workers: int = 2,
-) -> list[Row]:  # fmt: skip
-    """All arms and seeds, a whole seed after the other; goes on where it stopped. Returns all rows.
+def runs(
+    grid: Grid, data: Mapping[str, str | Path], scale: Scale, exams: Mapping[str, int], arms: Iterable[str], seed: int
+) -> None:
+    """These arms with one seed: first what came before the robot, once for all that share it, and what others go on from.
 
     data: robot, and what else the arms ask for (failures, others, the tasks), name → folder. Raises `PilabError` for one
     that is missing.
     """
-    arms = list(arms)
-    engine, jobs = Engine(root, workers), [(arm, seed) for seed in seeds for arm in arms]
-    first = {key: arm for arm, key in reversed([(name, shared_key(arm, scale)) for name, arm in ARMS.items()])}
-    first.pop(None, None)
+    names = [arm["arm"] for arm in grid.missing({"arm": name, "seed": seed} for name in arms)]
+    needed = dict.fromkeys(name for arm in names for name in (find_arm(arm).after, arm) if name)
     where = {key: str(Path(folder).resolve()) for key, folder in data.items()}
-    every = [find_arm(name) for arm in arms for name in (arm, find_arm(arm).after) if name]
-    wanted = {key for arm in every for key in (*arm.data, *arm.watched)}
+    wanted = {key for name in needed for key in (*find_arm(name).data, *find_arm(name).watched)}
     if missing := sorted(wanted - set(where)):
         raise PilabError(f"no dataset named {', '.join(missing)}; the arms need {', '.join(sorted(wanted))}")
-    needed = dict.fromkeys((key, seed) for arm, seed in jobs if (key := shared_key(find_arm(arm), scale)))
-    function = "pilab.training.pretraining"
-    earlier = {job: {"arm": first[job[0]], "seed": job[1], "scale": scale.value} for job in needed}
-    engine.map(f"{function}:pretrain", earlier.values())
-    starts = {
-        job: engine.submit(f"{function}:pretrain", config).folder / "checkpoint" for job, config in earlier.items()
-    }
+    first = {key: name for name, arm in reversed(ARMS.items()) if (key := shared_key(arm, scale))}
+    pasts = {key: {"arm": name, "seed": seed, "scale": scale.value} for key, name in first.items()}
+    function = f"{__name__}:pretrain", f"{__name__}:run"
+    grid.prepare(
+        function[0], [pasts[key] for key in dict.fromkeys(shared_key(find_arm(n), scale) for n in needed) if key]
+    )
 
-    def config(name: str, seed: int) -> dict[str, Any]:
+    def config(name: str) -> dict[str, Any]:
         """Of a run; an arm that goes on from another's starts where that run keeps its checkpoint."""
         arm = find_arm(name)
+        key = shared_key(arm, scale)
         if arm.after:
-            start = engine.submit(f"{function}:run", config(arm.after, seed)).folder / "checkpoint"
+            start = grid.folder(function[1], config(arm.after)) / "checkpoint"
         else:
-            start = starts.get((shared_key(arm, scale), seed))
+            start = grid.folder(function[0], pasts[key]) / "checkpoint" if key else None
         used = {key: where[key] for key in (*arm.data, *arm.watched)}
         asked = {"exams": dict(exams), "start": str(start) if start else None, "data": used}
         return {"arm": name, "seed": seed, "scale": scale.value, **asked}
 
-    engine.map(f"{function}:run", [config(find_arm(name).after or name, seed) for name, seed in jobs])
-    configs = [config(name, seed) for name, seed in jobs]
-    engine.map(f"{function}:run", configs)
-    folders = [engine.submit(f"{function}:run", config).folder for config in configs]
-    lines = [line for f in folders for line in (f / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [Row.from_json(line) for line in lines]
+    grid.prepare(
+        function[1], [config(after) for after in dict.fromkeys(find_arm(name).after for name in names) if after]
+    )
+    grid.run(function[1], [config(name) for name in names])
 
 
 def shared_key(arm: Arm, scale: Scale) -> str | None:
     """The same for arms with the same past; None for none."""
     recipe = before(arm, scale)
     return json.dumps(dataclasses.asdict(recipe), sort_keys=True) if recipe else None
+
+
+def amounts(scale: Scale) -> dict[str, Any]:
+    """Episodes of each dataset, episodes of each exam, training seeds."""
+    if scale is Scale.SMOKE:
+        return {"demonstrations": 8, "exams": {"put": 1, "names": 4}, "seeds": (0,)}
+    exams = {"put": 100, "reserved things": 100, "other words": 50, "another thing named": 50, "black cameras": 20}
+    return {"demonstrations": 376, "exams": {**exams, "names": 50, "facts": 200}, "seeds": (0, 1, 2)}
+
+
+# Arms, and with how many seeds: three where a verdict is wanted.
+GROUPS: Sequence[tuple[tuple[str, ...], int]] = ((tuple(STAGES), 3), ((*FEW, *WEAK, *BROAD), 1))
+
+
+def plan(scale: Scale) -> str:
+    much = amounts(scale)
+    lines = [
+        f"{len(arms)} arms with {min(seeds, len(much['seeds']))} seeds: {', '.join(arms)}." for arms, seeds in GROUPS
+    ]
+    exams = ", ".join(f"{name} {number}" for name, number in much["exams"].items())
+    return "\n".join([*lines, f"Every arm from {much['demonstrations']} demonstrations of a task; exams: {exams}."])
+
+
+def conduct(grid: Grid, scale: Scale) -> None:
+    """The headline with all its seeds first, then what breadth buys."""
+    much = amounts(scale)
+    number = much["demonstrations"]
+    clean = {"noise": Recipe(()).noise, "close": Recipe(()).close}
+    data = {task: grid.demonstrations(task, number, Collection((task,), **clean)) for task in TASKS}
+    data["robot"] = data["put"]
+    data["others"] = grid.demonstrations("others", number, Collection(("put",), seed=100_000, **clean))
+    data["failures"] = grid.demonstrations(
+        "failures", number, Collection(("put",), seed=200_000, noise=0.0, driver=str(DEFAULT), outcome="failure")
+    )
+    for arms, seeds in GROUPS:
+        for seed in much["seeds"][:seeds]:
+            runs(grid, data, scale, much["exams"], arms, seed)
+
+
+EXPERIMENT = Experiment("02", plan, conduct)

@@ -10,8 +10,8 @@ import torch
 
 from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.evaluation.rollout import evaluate
-from pilab.training import ablation
-from pilab.training.ablation import ANEW, ARMS, BASE, WHOLE, recipe_of, run
+from pilab.experiments import Grid, recipe
+from pilab.experiments.recipe import ACTS, ANEW, ARMS, BASE, EXPERIMENT, REPLAN, SEES, WHOLE, recipe_of, run
 from pilab.training.data import Mixture, Rows
 from pilab.training.recipes import laptop
 from pilab.vla.checkpoint import Checkpoint
@@ -82,28 +82,28 @@ def test_the_base_is_the_laptop_recipe_shortened():
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_an_arm_builds_a_model_and_learns_from_a_step(arm, demonstrations, pictures):
-    recipe = recipe_of(arm, 100)
+    changed = recipe_of(arm, 100)
     small = {"width": 32, "heads": 2, "layers": 1, "channels": 24}
     d = copy.copy(demonstrations)
-    d.config = VLAConfig.nano(duo.BODY, **{**small, **recipe.model})
+    d.config = VLAConfig.nano(duo.BODY, **{**small, **changed.model})
     vars(d).pop("encoded", None)  # of another action space
-    if not recipe.labels:
+    if not changed.labels:
         d.labels, d.scenes = dict.fromkeys(d.labels, False), [None] * len(d.scenes)
         d.subtask, d.pointed, d.tellable = np.full(len(d.subtask), ""), np.zeros_like(d.pointed), d.tellable[:0]
     rows = Rows(
-        *(min(2, max(numbers)) for numbers in zip(*(dataclasses.astuple(s.rows) for s in recipe.stages), strict=True))
+        *(min(2, max(numbers)) for numbers in zip(*(dataclasses.astuple(s.rows) for s in changed.stages), strict=True))
     )
-    normaliser = d.normaliser(recipe.per_step_statistics, most=200)
-    shown = pictures if rows.pointing and recipe.pointing_scenes else None
+    normaliser = d.normaliser(changed.per_step_statistics, most=200)
+    shown = pictures if rows.pointing and changed.pointing_scenes else None
     mixture = Mixture(d, shown, normaliser, Tokenizer.default(), rows, seed=0)
     torch.manual_seed(0)
     model, batches = VLA(d.config), mixture.step(0)
     losses = {}
     for batch in batches:
-        losses |= model.loss(batch, recipe.insulate and recipe.labels)
-    known = {"action", "heat", "points", "visible", "language"} if recipe.labels else {"action"}
-    assert set(losses) == known <= set(recipe.weights)
-    total = sum(recipe.weights[name] * value for name, value in losses.items())
+        losses |= model.loss(batch, changed.insulate and changed.labels)
+    known = {"action", "heat", "points", "visible", "language"} if changed.labels else {"action"}
+    assert set(losses) == known <= set(changed.weights)
+    total = sum(changed.weights[name] * value for name, value in losses.items())
     total.backward()
     assert total.isfinite() and all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
@@ -115,7 +115,7 @@ def test_an_unknown_arm_lists_the_known_ones():
 
 def test_a_run_leaves_rows_that_name_arm_and_seed(samples, smoke, trained, tmp_path, monkeypatch):
     """The real thing at smoke size."""
-    monkeypatch.setattr(ablation, "laptop", lambda scale: smoke)
+    monkeypatch.setattr(recipe, "laptop", lambda scale: smoke)
     config = {"seed": 5, "steps": 2, "data": [samples], "suite": "open", "episodes": 1, "start": str(trained[0])}
     for arm in (BASE, "no glimpses", WHOLE):
         folder = tmp_path / arm
@@ -146,3 +146,18 @@ def test_how_often_to_plan_anew_is_asked_of_the_checkpoint_as_it_is(trained, tmp
     clusters = {**expected.clusters, "training_seed": 0}
     assert row == dataclasses.replace(expected, clusters=clusters, seconds=row.seconds)
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_all_of_it_is_every_arm_and_seed_on_the_same_scenes(monkeypatch, tmp_path):
+    """Without the trainings themselves: what is asked of `run`, and that what is there is not asked for again."""
+    asked = []
+    grid = Grid(tmp_path, tmp_path / "rows.jsonl")
+    monkeypatch.setattr(grid, "demonstrations", lambda name, number, recipe: f"{name} {number} {recipe.noise}")
+    monkeypatch.setattr(grid, "run", lambda function, configs: asked.extend(configs))
+    EXPERIMENT.conduct(grid, Scale.LAPTOP)
+    assert [(c["arm"], c["seed"]) for c in asked] == [
+        (arm, seed) for seed in (0, 1, 2) for arm in (*ACTS, *SEES, *(REPLAN if not seed else ()))
+    ]
+    assert {*ACTS, *SEES} <= set(ARMS) and set(SEES) <= set(ANEW)
+    assert {c["episodes"] for c in asked} == {200} and {str(c["data"]) for c in asked} == {"['put 376 1.0']"}
+    assert "200 validation scenes" in EXPERIMENT.plan(Scale.LAPTOP)

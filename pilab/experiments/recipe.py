@@ -1,8 +1,7 @@
 """What is each part of the recipe worth? The same training with one part changed, several seeds each.
 
 Every arm runs the same steps on the same data with the same seeds, each on one core, and is measured on the same
-validation scenes. An arm is a run of the engine: resumable, in a folder of its own, with its rows in `rows.jsonl`.
-`run` is one run; `grid` is all of them.
+validation scenes. `run` is one arm with one seed; `conduct` is all of them.
 
 What concerns acting starts from one checkpoint that sees already and learns its actions anew: minutes instead of hours.
 What concerns seeing (`ANEW`) learns everything anew, and is compared with the whole recipe done so. All these act on the
@@ -13,13 +12,14 @@ instruction alone: thoughts that one arm has and another has lost would be a sec
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pilab.contracts import Row, Scale, UnknownNameError
-from pilab.engine import Engine
-from pilab.evaluation.rollout import evaluate
+from pilab.contracts import Scale, UnknownNameError
+from pilab.evaluation.rollout import DEFAULT, evaluate
+from pilab.experiments import Experiment, Grid, keep_rows
+from pilab.robots.collection import Recipe as Collection
 from pilab.training.data import PICTURE, Rows
 from pilab.training.recipes import Recipe, laptop
 from pilab.training.train import train
@@ -62,6 +62,13 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "regression (ACT)": {"model": {"head": "regression"}},
 }
 REPLAN: Mapping[str, int] = {f"re-plan every {steps}": steps for steps in (1, 2, 4, 6, 8)}  # of a chunk of 8
+# What notebook 00 reports. The other arms are there to be asked.
+ACTS = (
+    BASE, "velocity prediction", "one statistic for all steps", "no point-only rows", "no image tokens", "relative joints",
+    "regression (ACT)",
+)  # fmt: skip
+SEES = (WHOLE, "no pointing scenes", "no labels")
+SEEDS = (0, 1, 2)
 
 
 def recipe_of(arm: str, steps: int) -> Recipe:
@@ -101,27 +108,38 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         VLAPolicy(checkpoint), config["suite"], config["episodes"], VALIDATION.start, arm=arm,
         replan_interval=REPLAN.get(arm), threads=1, progress=False,
     )  # fmt: skip
-    rows = [dataclasses.replace(row, clusters={**row.clusters, "training_seed": seed}) for row in rows]
-    (folder / "rows.jsonl").write_text("".join(row.to_json() + "\n" for row in rows), encoding="utf-8")
+    keep_rows(folder, rows, config)
     won = sum(row.success for row in rows)
     return {"arm": arm, "seed": seed, "minutes": checkpoint.origin["minutes"], "success": won / len(rows)}
 
 
-def grid(
-    data: Iterable[str | Path], start: str | Path, root: str | Path, *, steps: int, suite: str = "put", episodes: int = 200,
-    seeds: Iterable[int] = (0, 1, 2), arms: Iterable[str] = (*REPLAN, *ARMS), workers: int = 2,
-) -> list[Row]:  # fmt: skip
-    """All arms and seeds on `workers` cores, from the checkpoint `start`; goes on where it stopped. Returns all rows.
+def amounts(scale: Scale) -> dict[str, Any]:
+    """Demonstrations, steps of an arm that learns to act and of one that learns everything, scenes to be measured on."""
+    if scale is Scale.SMOKE:
+        return {"demonstrations": 8, "acting": 2, "whole": 4, "episodes": 1}
+    return {"demonstrations": 376, "acting": 1500, "whole": 2000, "episodes": 200}
 
-    What is not trained is measured once, whatever the seeds.
-    """
-    engine = Engine(root, workers)
-    shared = {"steps": steps, "data": [str(Path(d).resolve()) for d in data], "start": str(Path(start).resolve())}
-    shared |= {"suite": suite, "episodes": episodes}
-    arms, seeds = list(arms), list(seeds)  # a whole seed first
-    pairs = [(arm, seed) for seed in seeds for arm in arms if arm not in REPLAN or seed == seeds[0]]
-    configs = [{"arm": arm, "seed": seed, **shared} for arm, seed in pairs]
-    engine.map("pilab.training.ablation:run", configs)
-    folders = [engine.submit("pilab.training.ablation:run", config).folder for config in configs]
-    lines = [line for f in folders for line in (f / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [Row.from_json(line) for line in lines]
+
+def plan(scale: Scale) -> str:
+    much = amounts(scale)
+    return (
+        f"{len(ACTS)} arms that learn to act ({much['acting']} steps) and {len(SEES)} that learn everything "
+        f"({much['whole']} steps), {len(SEEDS)} seeds each, and {len(REPLAN)} intervals of re-planning; from "
+        f"{much['demonstrations']} demonstrations of put, on {much['episodes']} validation scenes each."
+    )
+
+
+def conduct(grid: Grid, scale: Scale) -> None:
+    """A whole seed after the other. What is not trained is measured once."""
+    much = amounts(scale)
+    whole = laptop(Scale.LAPTOP)
+    data = grid.demonstrations(
+        "put", much["demonstrations"], Collection(("put",), noise=whole.noise, close=whole.close)
+    )
+    shared = {"data": [data], "start": str(DEFAULT), "suite": "put", "episodes": much["episodes"]}
+    for seed in SEEDS:
+        for arms, steps in ((ACTS, much["acting"]), (SEES, much["whole"]), (REPLAN if seed == SEEDS[0] else (), 0)):
+            grid.run(f"{__name__}:run", [{"arm": arm, "seed": seed, "steps": steps, **shared} for arm in arms])
+
+
+EXPERIMENT = Experiment("00_recipe", plan, conduct)
