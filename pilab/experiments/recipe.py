@@ -5,8 +5,8 @@ validation scenes. `run` is one arm with one seed; `conduct` is all of them.
 
 What concerns acting starts from one checkpoint that sees already and learns its actions anew: minutes instead of hours.
 What concerns seeing (`ANEW`) learns everything anew, and is compared with the whole recipe done so. All these act on the
-instruction alone: thoughts that one arm has and another has lost would be a second difference. How often to plan anew
-(`REPLAN`) is asked of the checkpoint as it is, thoughts included.
+instruction alone, at temperature 1: thoughts that one arm has and another has lost would be a second difference. What
+concerns driving (`DRIVEN`) is asked of the checkpoint as it is, thoughts included.
 """
 
 from __future__ import annotations
@@ -60,12 +60,16 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "not insulated": {"insulate": False},
     "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model": {"head": "regression"}},
+    "temperature 0 at work": {"temperature": 0.0},  # the same weights
 }
-REPLAN: Mapping[str, int] = {f"re-plan every {steps}": steps for steps in (1, 2, 4, 6, 8)}  # of a chunk of 8
+DRIVEN: Mapping[str, Mapping[str, Any]] = {  # what is different in its `Driving`
+    **{f"re-plan every {steps}": {"replan_interval": steps} for steps in (1, 2, 4, 6, 8)},  # of a chunk of 8
+    **{f"temperature {heat:g}": {"temperature": heat} for heat in (0.0, 0.5, 1.0)},
+}
 # What notebook 00 reports. The other arms are there to be asked.
 ACTS = (
-    BASE, "velocity prediction", "one statistic for all steps", "no point-only rows", "no image tokens", "relative joints",
-    "regression (ACT)",
+    BASE, "temperature 0 at work", "velocity prediction", "one statistic for all steps", "no point-only rows",
+    "no image tokens", "relative joints", "regression (ACT)",
 )  # fmt: skip
 SEES = (WHOLE, "no pointing scenes", "no labels")
 SEEDS = (0, 1, 2)
@@ -87,27 +91,27 @@ def recipe_of(arm: str, steps: int) -> Recipe:
         rows = dataclasses.replace(fewer(stage.rows), **change.pop(name, {}))
         stages.append(dataclasses.replace(stage, rows=rows, steps=max(1, round(steps * stage.steps / whole))))
     quiet = {"success_episodes": 0, "success_every": 0, "validate_every": max(1, steps // 4)}
-    quiet |= {"driving": dataclasses.replace(base.driving, thinks=False), "anew": ("head",)}
+    driving = dataclasses.replace(base.driving, thinks=False, temperature=change.pop("temperature", 1.0))
+    quiet |= {"driving": driving, "anew": ("head",)}
     return dataclasses.replace(base, stages=tuple(stages), **quiet, **change)
 
 
 def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """One arm with one seed: train (unless it is one of `REPLAN`), then measure.
+    """One arm with one seed: train (unless it is one of `DRIVEN`), then measure.
 
     config: arm, seed, steps, data, start, suite, episodes.
     """
     arm, seed, folder = config["arm"], config["seed"], Path(folder)
-    if arm in REPLAN:
+    if arm in DRIVEN:
         checkpoint = Checkpoint.load(config["start"])
+        checkpoint.driving = dataclasses.replace(checkpoint.driving, **DRIVEN[arm])
     else:
         checkpoint = train(
             recipe_of(arm, config["steps"]), config["data"], folder / "checkpoint", seed=seed,
             start=None if arm in ANEW else config["start"], progress=False, threads=1,
         )  # fmt: skip
-    rows = evaluate(
-        VLAPolicy(checkpoint), config["suite"], config["episodes"], VALIDATION.start, arm=arm,
-        replan_interval=REPLAN.get(arm), threads=1, progress=False,
-    )  # fmt: skip
+    policy, episodes = VLAPolicy(checkpoint), config["episodes"]
+    rows = evaluate(policy, config["suite"], episodes, VALIDATION.start, arm=arm, threads=1, progress=False)
     keep_rows(folder, rows, config)
     won = sum(row.success for row in rows)
     return {"arm": arm, "seed": seed, "minutes": checkpoint.origin["minutes"], "success": won / len(rows)}
@@ -124,7 +128,7 @@ def plan(scale: Scale) -> str:
     much = amounts(scale)
     return (
         f"{len(ACTS)} arms that learn to act ({much['acting']} steps) and {len(SEES)} that learn everything "
-        f"({much['whole']} steps), {len(SEEDS)} seeds each, and {len(REPLAN)} intervals of re-planning; from "
+        f"({much['whole']} steps), {len(SEEDS)} seeds each, and {len(DRIVEN)} ways to drive what is shipped; from "
         f"{much['demonstrations']} demonstrations of put, on {much['episodes']} validation scenes each."
     )
 
@@ -138,7 +142,7 @@ def conduct(grid: Grid, scale: Scale) -> None:
     )
     shared = {"data": [data], "start": str(DEFAULT), "suite": "put", "episodes": much["episodes"]}
     for seed in SEEDS:
-        for arms, steps in ((ACTS, much["acting"]), (SEES, much["whole"]), (REPLAN if seed == SEEDS[0] else (), 0)):
+        for arms, steps in ((ACTS, much["acting"]), (SEES, much["whole"]), (DRIVEN if seed == SEEDS[0] else (), 0)):
             grid.run(f"{__name__}:run", [{"arm": arm, "seed": seed, "steps": steps, **shared} for arm in arms])
 
 

@@ -46,6 +46,7 @@ class Driving:
     replan_interval: int = 6  # control steps executed of each chunk; 2 to 6 did alike, 8 worse
     think_interval: int = 10  # control steps between two thoughts
     thinks: bool = True  # False: acts on the instruction alone
+    temperature: float = 1.0  # spread of the noise that a chunk begins with; at 0, the same sight is the same chunk
     before: tuple[str, ...] = ()  # reserved pieces in front of what it is told, such as <quality=5>
 
 

@@ -91,7 +91,8 @@ class VLAPolicy(Policy):
         if any(t.points for t in thought):
             batch.points, batch.labelled = self._told(thought)
         noise = np.zeros((len(thought), self.config.horizon, self.config.action_slots), np.float32)
-        noise[..., : self.size] = self._numbers(observation, NOISE, (len(thought), *self.noise_shape))
+        drawn = self._numbers(observation, NOISE, (len(thought), *self.noise_shape))
+        noise[..., : self.size] = self.checkpoint.driving.temperature * drawn
         batch.action_mask = torch.zeros(noise.shape)
         batch.action_mask[..., : self.size] = 1
         chunk, _ = self.model.act(batch.to(self.device), torch.from_numpy(noise).to(self.device))

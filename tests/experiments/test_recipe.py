@@ -11,11 +11,12 @@ import torch
 from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.evaluation.rollout import evaluate
 from pilab.experiments import Grid, recipe
-from pilab.experiments.recipe import ACTS, ANEW, ARMS, BASE, EXPERIMENT, REPLAN, SEES, WHOLE, recipe_of, run
+from pilab.experiments.recipe import ACTS, ANEW, ARMS, BASE, DRIVEN, EXPERIMENT, SEES, WHOLE, recipe_of, run
 from pilab.training.data import Mixture, Rows
 from pilab.training.recipes import laptop
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
+from pilab.vla.policy import VLAPolicy
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.bodies import duo
 from pilab.world.scenes import VALIDATION
@@ -38,6 +39,7 @@ CHANGED = {
     "not insulated": {"insulate": False},
     "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model.head": "regression"},
+    "temperature 0 at work": {"driving.temperature": 0.0},
 }
 ROWS = (".demonstrations", ".pointing", ".point_only")
 
@@ -47,6 +49,7 @@ def flat(recipe):
     parts = dataclasses.asdict(recipe)
     model = dataclasses.asdict(VLAConfig.nano(duo.BODY, **parts.pop("model")))
     parts |= {f"model.{k}": v for k, v in model.items()}
+    parts |= {f"driving.{k}": v for k, v in parts.pop("driving").items()}
     stages = parts.pop("stages")
     for name, stage in zip(("seeing", "acting")[-len(stages) :], stages, strict=True):
         rows = stage.pop("rows")
@@ -69,7 +72,15 @@ def test_an_arm_changes_what_it_says(arm):
 
 def test_the_base_is_the_laptop_recipe_shortened():
     full, short = flat(laptop(Scale.LAPTOP)), flat(recipe_of(WHOLE, 100))
-    allowed = {"seeing.steps", "acting.steps", "success_episodes", "success_every", "validate_every", "driving", "anew"}
+    allowed = {
+        "seeing.steps",
+        "acting.steps",
+        "success_episodes",
+        "success_every",
+        "validate_every",
+        "driving.thinks",
+        "anew",
+    }
     allowed |= {name for name in full if name.endswith(ROWS)}
     assert {name for name in full if full[name] != short[name]} <= allowed
     assert (recipe_of(WHOLE, 100).steps, short["validate_every"], short["success_episodes"]) == (100, 25, 0)
@@ -137,12 +148,14 @@ def test_a_run_leaves_rows_that_name_arm_and_seed(samples, smoke, trained, tmp_p
         assert changed == ({"head"} if arm != WHOLE else {k.split(".")[0] for k in now})
 
 
-def test_how_often_to_plan_anew_is_asked_of_the_checkpoint_as_it_is(trained, tmp_path):
-    arm = "re-plan every 4"
+@pytest.mark.parametrize("arm", ["re-plan every 4", "temperature 0.5"])
+def test_how_it_is_driven_is_asked_of_the_checkpoint_as_it_is(arm, trained, tmp_path):
     config = {"arm": arm, "seed": 0, "suite": "open", "episodes": 1, "start": str(trained[0])}
     run(config, tmp_path)
     (row,) = map(Row.from_json, (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines())
-    (expected,) = evaluate(str(trained[0]), "open", 1, VALIDATION.start, arm=arm, replan_interval=4, progress=False)
+    checkpoint = Checkpoint.load(trained[0])
+    checkpoint.driving = dataclasses.replace(checkpoint.driving, **DRIVEN[arm])
+    (expected,) = evaluate(VLAPolicy(checkpoint), "open", 1, VALIDATION.start, arm=arm, progress=False)
     clusters = {**expected.clusters, "training_seed": 0}
     assert row == dataclasses.replace(expected, clusters=clusters, seconds=row.seconds)
     assert not (tmp_path / "checkpoint").exists()
@@ -156,7 +169,7 @@ def test_all_of_it_is_every_arm_and_seed_on_the_same_scenes(monkeypatch, tmp_pat
     monkeypatch.setattr(grid, "run", lambda function, configs: asked.extend(configs))
     EXPERIMENT.conduct(grid, Scale.LAPTOP)
     assert [(c["arm"], c["seed"]) for c in asked] == [
-        (arm, seed) for seed in (0, 1, 2) for arm in (*ACTS, *SEES, *(REPLAN if not seed else ()))
+        (arm, seed) for seed in (0, 1, 2) for arm in (*ACTS, *SEES, *(DRIVEN if not seed else ()))
     ]
     assert {*ACTS, *SEES} <= set(ARMS) and set(SEES) <= set(ANEW)
     assert {c["episodes"] for c in asked} == {200} and {str(c["data"]) for c in asked} == {"['put 376 1.0']"}

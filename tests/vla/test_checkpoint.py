@@ -29,7 +29,7 @@ def checkpoint(tiny, lively):
     normaliser = Normaliser(
         *(rng.uniform(0.5, 2, shape).astype(np.float32) for shape in ((32,), (32,), (16, 14), (16, 14)))
     )
-    driving = Driving(replan_interval=5, think_interval=7, thinks=False, before=("<quality=5>",))
+    driving = Driving(5, 7, thinks=False, temperature=0.5, before=("<quality=5>",))
     return Checkpoint(
         lively(config), normaliser, Tokenizer.default(), frozenset({"apple", "naïve"}), driving, {"recipe": "none"}
     )
@@ -127,7 +127,13 @@ def test_files_can_be_read_without_pilab(checkpoint, saved):
     told = json.loads((saved / CONFIG).read_bytes())
     assert told["version"] == VERSION
     assert told["words"] == ["apple", "naïve"]
-    expected = {"replan_interval": 5, "think_interval": 7, "thinks": False, "before": ["<quality=5>"]}
+    expected = {
+        "replan_interval": 5,
+        "think_interval": 7,
+        "thinks": False,
+        "temperature": 0.5,
+        "before": ["<quality=5>"],
+    }
     assert told["driving"] == expected
     assert not list(saved.glob("*.tmp"))
 

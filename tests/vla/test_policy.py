@@ -102,6 +102,13 @@ def test_other_noise_another_chunk(policy, seen):
     assert not np.allclose(policy.act({**seen, NOISE: -seen[NOISE]}, NOTHING), chunk, atol=1e-3)
 
 
+def test_a_cooler_policy_begins_with_less_noise(tiny, lively, policy, seen):
+    model = lively(tiny())
+    half, none = policy_for(model, temperature=0.5), policy_for(model, temperature=0.0)
+    assert np.array_equal(half.act(seen, NOTHING), policy.act({**seen, NOISE: 0.5 * seen[NOISE]}, NOTHING))
+    assert np.array_equal(none.act(seen, NOTHING), none.act({**seen, NOISE: -seen[NOISE]}, NOTHING))
+
+
 @pytest.mark.parametrize("space", ["relative_pose", "relative_joints"])
 def test_rows_agree_alone_and_in_a_batch_of_five(tiny, lively, space):
     policy = policy_for(lively(tiny(action_space=space)))
