@@ -26,8 +26,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         f"- **Weights** `{checkpoint.hash}`: {o.get('parameters', 0):,} parameters, {size:.1f} MB; chunks of {config.horizon} "
         f"steps, action space `{config.action_space}`, head `{config.head}`.",
         f"- **Cameras** {', '.join(f'{n} {w}×{h}' for n, h, w in config.cameras)}; no touch, no force.",
-        f"- **Driven** with a new chunk every {driving.replan_interval} control steps, temperature {driving.temperature:g}, "
-        "and "
+        f"- **Driven** at temperature {driving.temperature:g}; a new chunk every {driving.replan_interval} control steps and "
         + (f"a thought every {driving.think_interval}." if driving.thinks else "no thought: on the instruction alone."),
         f"- **Data** {_data(o)}; labels: {labels}; {_drawn(o)}. All simulated.",
         f"- **Recipe** {_stages(recipe)}; learning rate {recipe.get('learning_rate')}, seed {o.get('seed')}; "

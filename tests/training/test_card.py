@@ -101,7 +101,7 @@ def test_the_card_follows_the_checkpoint(folder):
     checkpoint.origin = {**checkpoint.origin, "insulated": False, "labels": {"points": False}, "data": []}
     checkpoint.save(folder)
     text = write_card(folder).read_text(encoding="utf-8")
-    assert "a new chunk every 8 control steps, temperature 1, and no thought" in text
+    assert "at temperature 1; a new chunk every 8 control steps and no thought" in text
     assert "was not insulated" in text and "labels: none" in text and "**Data** no demonstrations" in text
     assert (folder / CARD).read_text(encoding="utf-8") == text
 
