@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from pilab.contracts import PilabError, Row
 from pilab.evaluation.statistics import wilson
-from pilab.evaluation.verdict import SEED
+from pilab.figures.rates import by_seed
 from pilab.figures.theme import FONT, INK, PALETTE, template
 
 
@@ -37,7 +37,7 @@ def panels(rows: Iterable[Row]) -> go.Figure:
     for column, suite in enumerate(suites, 1):
         present = [arm for arm in arms if (arm, suite) in cells]
         rates = [wilson(sum(r.success for r in cells[arm, suite]), len(cells[arm, suite])) for arm in present]
-        seeds = [(arm, rate) for arm in present for rate in _by_seed(cells[arm, suite])]
+        seeds = [(arm, rate) for arm in present for rate in by_seed(cells[arm, suite])]
         figure.add_scatter(
             row=1, col=column, name="one training seed", showlegend=column == 1, legendgroup="seed",
             x=[rate for _, rate in seeds], y=[arm for arm, _ in seeds], mode="markers", hoverinfo="x+y",
@@ -62,11 +62,3 @@ def panels(rows: Iterable[Row]) -> go.Figure:
         template=template(), title=f"Success in per cent ({trials} trials a diamond)", height=190 + 34 * len(arms),
         legend={"y": 1.0 + 34 / (34 * len(arms)), "yanchor": "bottom"}, margin={"t": 120},
     )  # fmt: skip
-
-
-def _by_seed(rows: list[Row]) -> list[float]:
-    """The rate of each training seed; nothing where there was one training."""
-    groups: dict[object, list[bool]] = {}
-    for row in rows:
-        groups.setdefault(row.clusters.get(SEED), []).append(row.success)
-    return [sum(won) / len(won) for won in groups.values()] if len(groups) > 1 else []

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from pilab.contracts import PilabError, Row
 from pilab.evaluation.statistics import Rate, wilson
+from pilab.evaluation.verdict import SEED
 from pilab.figures.theme import INK, PALETTE, template
 
 
@@ -49,6 +50,14 @@ def metrics(rows: Iterable[Row]) -> go.Figure:
         for name in names
     }
     return _bars("What happened", [_plain(name) for name in names], table)
+
+
+def by_seed(rows: list[Row]) -> list[float]:
+    """The rate of each training seed; nothing where there was one training."""
+    groups: dict[object, list[bool]] = {}
+    for row in rows:
+        groups.setdefault(row.clusters.get(SEED), []).append(row.success)
+    return [sum(won) / len(won) for won in groups.values()] if len(groups) > 1 else []
 
 
 def _bars(title: str, groups: Sequence[str], table: dict[tuple[str, str], Rate], colours: bool = True) -> go.Figure:
