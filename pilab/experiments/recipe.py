@@ -61,6 +61,8 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model": {"head": "regression"}},
     "temperature 0 at work": {"temperature": 0.0},  # the same weights
+    # Asked after the rows of the others were seen: what made it better, all at once.
+    "the three together": {"per_step_statistics": False, "model": {"head": "regression", "image_tokens": False}},
 }
 DRIVEN: Mapping[str, Mapping[str, Any]] = {  # what is different in its `Driving`
     **{f"re-plan every {steps}": {"replan_interval": steps} for steps in (1, 2, 4, 6, 8)},  # of a chunk of 8
@@ -69,7 +71,7 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {  # what is different in its `Driving
 # What notebook 00 reports. The other arms are there to be asked.
 ACTS = (
     BASE, "temperature 0 at work", "velocity prediction", "one statistic for all steps", "no point-only rows",
-    "no image tokens", "relative joints", "regression (ACT)",
+    "no image tokens", "relative joints", "regression (ACT)", "the three together",
 )  # fmt: skip
 SEES = (WHOLE, "no pointing scenes", "no labels")
 SEEDS = (0, 1, 2)

@@ -40,6 +40,7 @@ CHANGED = {
     "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model.head": "regression"},
     "temperature 0 at work": {"driving.temperature": 0.0},
+    "the three together": {"per_step_statistics": False, "model.head": "regression", "model.image_tokens": False},
 }
 ROWS = (".demonstrations", ".pointing", ".point_only")
 
