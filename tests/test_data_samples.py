@@ -9,6 +9,7 @@ from pilab import notebook
 from pilab.contracts import Scene
 from pilab.data.lerobot import LeRobotDataset
 from pilab.evaluation.rollout import DEFAULT
+from pilab.experiments import recipe
 from pilab.vla.checkpoint import Checkpoint
 from pilab.world import objects
 from pilab.world.scenes import REPORTED, TRAINING, VALIDATION, refuse_reserved, sample_scene
@@ -62,12 +63,16 @@ def test_the_web_says_that_it_is_synthetic_and_shows_every_look():
     assert set(objects.LOOKS) <= {part for picture in pictures for part in picture["points"]}
 
 
-@pytest.mark.parametrize("number", [path.name[:2] for path in sorted(notebook.ROWS.glob("[0-9][0-9].jsonl.gz"))])
-def test_every_trial_is_one_row_of_a_range_kept_for_it(number):
-    rows = notebook.committed_rows(number)
+CHOICES = {"00_recipe"}  # what a recipe is chosen by is measured on the seeds for choices
+
+
+@pytest.mark.parametrize("name", sorted(path.name.partition(".")[0] for path in notebook.ROWS.glob("*.jsonl.gz")))
+def test_every_trial_is_one_row_of_a_range_kept_for_it(name):
+    rows = notebook.committed_rows(name)
     trials = [(r.unit, r.arm, r.suite, r.control, r.scene, r.instruction, *sorted(r.clusters.items())) for r in rows]
     assert rows and len(set(trials)) == len(trials)
-    assert all(row.seed in REPORTED or (row.unit != "episode" and row.seed in VALIDATION) for row in rows)
+    seeds = VALIDATION if name in CHOICES else REPORTED
+    assert all(row.seed in seeds or (row.unit != "episode" and row.seed in VALIDATION) for row in rows)
 
 
 def test_rows_of_notebook_00_are_those_of_the_shipped_policy():
@@ -80,3 +85,16 @@ def test_rows_of_notebook_00_are_those_of_the_shipped_policy():
     for control in ("none", "black", "swap", "scramble", "paraphrase"):
         assert ("vla", control, "put") in arms
     assert ("replayed demonstrator", "replay", "put") in arms
+
+
+def test_rows_of_the_recipe_are_all_its_arms_on_the_same_scenes():
+    runs = {}
+    for row in notebook.committed_rows("00_recipe"):
+        runs.setdefault((row.arm, row.clusters["training_seed"]), []).append(row)
+    trained = {(arm, seed) for arm in (*recipe.ACTS, *recipe.SEES) for seed in recipe.SEEDS}
+    assert set(runs) == trained | {(arm, 0) for arm in recipe.DRIVEN}
+    assert {tuple(row.scene for row in rows) for rows in runs.values()} == {
+        tuple(sample_scene(VALIDATION.start + k, "put").hash for k in range(200))
+    }
+    assert {row.checkpoint for arm in recipe.DRIVEN for row in runs[arm, 0]} == {Checkpoint.load(DEFAULT).hash}
+    assert len({rows[0].checkpoint for run, rows in runs.items() if run in trained}) == len(trained) - len(recipe.SEEDS)
