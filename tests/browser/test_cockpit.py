@@ -159,6 +159,38 @@ def test_keys_move_the_arm_and_blur_releases_them(desk):
     desk.page.keyboard.up("w")
 
 
+PAD = """(axes, pressed) => { navigator.getGamepads = () => [
+    {connected: true, axes, buttons: [...Array(17).keys()].map(i => ({pressed: i === pressed, value: Number(i === pressed)}))}
+]; }"""
+
+
+def test_pointer_sliders_and_gamepad_move_the_arm_and_rest_when_let_go(desk):
+    """A pad is what the browser says that it is: the page's list of them is replaced, everything behind it is real."""
+    desk.arm()
+    picture = desk.page.locator(".pilab-pictures canvas").first
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    desk.page.mouse.move(x, y)
+    desk.page.mouse.down()
+    desk.page.mouse.move(x - box["width"] / 4, y, steps=3)
+    assert desk.moved(1.0) > 0.03
+    desk.page.mouse.up()
+    desk.page.wait_for_timeout(400)
+    assert desk.moved(0.6) < 0.01
+    slider = desk.page.locator(".pilab-cockpit input[data-axis='x']")
+    slider.evaluate("e => { e.value = 1; e.dispatchEvent(new Event('input')); }")
+    assert desk.moved(1.0) > 0.03
+    slider.evaluate("e => e.dispatchEvent(new Event('change'))")  # let go of: it springs back
+    desk.page.wait_for_timeout(400)
+    assert desk.moved(0.6) < 0.01 and slider.evaluate("e => e.value") == "0"
+    desk.page.evaluate(f"() => ({PAD})([-1, 0, 0, 0], -1)")
+    assert desk.moved(1.0) > 0.03
+    desk.page.evaluate(f"() => ({PAD})([0, 0, 0, 0], 1)")  # its second button
+    desk.until(lambda s: s["mode"] == "stopped")
+    desk.page.evaluate("() => { navigator.getGamepads = () => []; }")
+
+
 def test_the_notebook_does_not_hear_the_keys_of_the_cockpit(desk):
     """Its own: "a" and "b" insert a cell, "m" turns the cockpit's into text, "x" cuts it."""
     kinds = "() => [...jupyterapp.shell.currentWidget.content.model.cells].map(cell => cell.type)"
