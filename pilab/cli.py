@@ -232,10 +232,12 @@ def experiment(options: argparse.Namespace) -> None:
 
     found, scale = find_experiment(options.name), Scale(options.scale)
     out = Path(options.out or f"runs/experiments/{found.rows}_{scale.value}")
-    if not options.json:
-        print(found.plan(scale), flush=True)
+    if options.plan or not options.json:
+        print(json.dumps({"plan": found.plan(scale)}) if options.json else found.plan(scale), flush=True)
     if options.plan:
         return
+    if options.rows and scale is Scale.SMOKE:
+        raise PilabError(f"smoke tries the wiring: its rows are no results, and do not belong into {options.rows}")
     grid = Grid(out, options.rows or out / "rows.jsonl.gz", options.workers, progress=not options.json)
     found.conduct(grid, scale)
     if options.json:
@@ -524,7 +526,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("name", help="recipe (notebook 00), pretraining (02) or MODULE:EXPERIMENT of your own")
     p.add_argument("--scale", default="laptop", help="smoke, laptop or gpu: how much is done")
-    p.add_argument("--plan", action="store_true", help="only say what would be done, and how long it takes")
+    p.add_argument("--plan", action="store_true", help="only say what would be done")
     p.add_argument(
         "--rows", metavar="FILE", help="rows to go on from and to add to, such as those of data_samples/rows"
     )

@@ -81,7 +81,7 @@ def committed_rows(number: str) -> list[Row]:
     if not path.is_file():
         raise PilabError(
             f"the rows of notebook {number} are missing: expected {path}; take it from a checkout of pilab, or write one "
-            "with `pilab evaluate default --rows FILE`"
+            "with `pilab evaluate default --rows FILE` or `pilab experiment NAME --rows FILE`"
         )
     return read_rows(path)
 

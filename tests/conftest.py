@@ -20,7 +20,7 @@ SAMPLES = Path(__file__).resolve().parents[1] / "data_samples" / "demonstrations
 
 @pytest.fixture(scope="session")
 def at_home(tmp_path_factory):
-    """Call it: a context in which caches are this session's, and after which the number of threads is as before."""
+    """Call it: a context in which caches are the tests' own, and after which the number of threads is as before."""
     home = tmp_path_factory.mktemp("home")
 
     class Home:

@@ -91,10 +91,15 @@ def test_rows_of_the_recipe_are_all_its_arms_on_the_same_scenes():
     runs = {}
     for row in notebook.committed_rows("00_recipe"):
         runs.setdefault((row.arm, row.clusters["training_seed"]), []).append(row)
-    trained = {(arm, seed) for arm in (*recipe.ACTS, *recipe.SEES) for seed in recipe.SEEDS}
-    assert set(runs) == trained | {(arm, 0) for arm in recipe.DRIVEN}
+    trained, cooled = (
+        {(arm, seed) for arm in arms for seed in recipe.SEEDS} for arms in ((*recipe.ACTS, *recipe.SEES), recipe.COOLED)
+    )
+    assert set(runs) == trained | cooled | {(arm, 0) for arm in recipe.DRIVEN}
     assert {tuple(row.scene for row in rows) for rows in runs.values()} == {
         tuple(sample_scene(VALIDATION.start + k, "put").hash for k in range(200))
     }
     assert {row.checkpoint for arm in recipe.DRIVEN for row in runs[arm, 0]} == {Checkpoint.load(DEFAULT).hash}
-    assert len({rows[0].checkpoint for run, rows in runs.items() if run in trained}) == len(trained) - len(recipe.SEEDS)
+    weights = {run: {row.checkpoint for row in rows} for run, rows in runs.items()}
+    assert all(len(found) == 1 for found in weights.values())
+    assert len(set.union(*(weights[run] for run in trained))) == len(trained)
+    assert all(weights[arm, seed] == weights[recipe.BASE, seed] for arm, seed in cooled)

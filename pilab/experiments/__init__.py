@@ -15,6 +15,7 @@ from typing import Any
 from pilab.contracts import Row, Scale, find
 from pilab.engine import Engine, Run
 from pilab.evaluation.rows import read_rows, write_rows
+from pilab.evaluation.verdict import SEED
 from pilab.robots.collection import Recipe as Collection
 from pilab.robots.collection import collect
 
@@ -26,7 +27,9 @@ class Experiment:
     """What is done, and how much of it at a scale."""
 
     rows: str  # its file in data_samples/rows, without the ending
-    plan: Callable[[Scale], str]  # what it is going to do and how long that takes, to be read before it begins
+    plan: Callable[
+        [Scale], str
+    ]  # to be read before it begins: what is done and, where that is known, how long it takes
     conduct: Callable[[Grid, Scale], None]
 
 
@@ -51,7 +54,7 @@ class Grid:
         self.engine.map(function, self.missing(configs), self.progress, ended=self._keep)
 
     def prepare(self, function: str, configs: Iterable[Mapping[str, Any]]) -> None:
-        """Runs that others start from, and that have no rows of their own."""
+        """Runs that others start from, whether or not there are rows of them: it is their checkpoints that are needed."""
         self.engine.map(function, configs, self.progress)
 
     def folder(self, function: str, config: Mapping[str, Any]) -> Path:
@@ -73,12 +76,12 @@ class Grid:
 
 
 def _key(row: Row) -> tuple[str, Any]:
-    return row.arm, row.clusters.get("training_seed")
+    return row.arm, row.clusters.get(SEED)
 
 
 def keep_rows(folder: str | Path, rows: Iterable[Row], config: Mapping[str, Any], **metrics: float) -> None:
     """For the function of a run, at its end: its rows, with the training seed, and what else is known of the training."""
-    seed = {"training_seed": config["seed"]}
+    seed = {SEED: config["seed"]}
     rows = [
         replace(r, arm=config["arm"], clusters={**r.clusters, **seed}, metrics={**r.metrics, **metrics}) for r in rows
     ]

@@ -114,7 +114,8 @@ def robot(arm: Arm, scale: Scale) -> Recipe:
         for (steps, rows), only in ((seeing, ()), (acting, ("head",)))
     )  # fmt: skip
     driving = Driving(thinks=False, before=("<quality=5>",) if arm.recipe.get("tagged") else ())  # the best, please
-    return dataclasses.replace(_plain(scale), stages=stages, driving=driving, **arm.recipe)
+    recipe = dataclasses.replace(_plain(scale), stages=stages, driving=driving, **arm.recipe)
+    return dataclasses.replace(recipe, most=min(recipe.most, 4)) if scale is Scale.SMOKE else recipe
 
 
 def _plain(scale: Scale) -> Recipe:
@@ -201,9 +202,9 @@ def runs(
         raise PilabError(f"no dataset named {', '.join(missing)}; the arms need {', '.join(sorted(wanted))}")
     first = {key: name for name, arm in reversed(ARMS.items()) if (key := shared_key(arm, scale))}
     pasts = {key: {"arm": name, "seed": seed, "scale": scale.value} for key, name in first.items()}
-    function = f"{__name__}:pretrain", f"{__name__}:run"
+    before_robot, with_robot = f"{__name__}:pretrain", f"{__name__}:run"
     grid.prepare(
-        function[0], [pasts[key] for key in dict.fromkeys(shared_key(find_arm(n), scale) for n in needed) if key]
+        before_robot, [pasts[key] for key in dict.fromkeys(shared_key(find_arm(n), scale) for n in needed) if key]
     )
 
     def config(name: str) -> dict[str, Any]:
@@ -211,17 +212,17 @@ def runs(
         arm = find_arm(name)
         key = shared_key(arm, scale)
         if arm.after:
-            start = grid.folder(function[1], config(arm.after)) / "checkpoint"
+            start = grid.folder(with_robot, config(arm.after)) / "checkpoint"
         else:
-            start = grid.folder(function[0], pasts[key]) / "checkpoint" if key else None
+            start = grid.folder(before_robot, pasts[key]) / "checkpoint" if key else None
         used = {key: where[key] for key in (*arm.data, *arm.watched)}
         asked = {"exams": dict(exams), "start": str(start) if start else None, "data": used}
         return {"arm": name, "seed": seed, "scale": scale.value, **asked}
 
     grid.prepare(
-        function[1], [config(after) for after in dict.fromkeys(find_arm(name).after for name in names) if after]
+        with_robot, [config(after) for after in dict.fromkeys(find_arm(name).after for name in names) if after]
     )
-    grid.run(function[1], [config(name) for name in names])
+    grid.run(with_robot, [config(name) for name in names])
 
 
 def shared_key(arm: Arm, scale: Scale) -> str | None:
@@ -231,11 +232,11 @@ def shared_key(arm: Arm, scale: Scale) -> str | None:
 
 
 def amounts(scale: Scale) -> dict[str, Any]:
-    """Episodes of each dataset, episodes of each exam, training seeds."""
+    """Episodes of a dataset and of the one of failures, trials of each exam, training seeds. A GPU does as much."""
     if scale is Scale.SMOKE:
-        return {"demonstrations": 8, "exams": {"put": 1, "names": 4}, "seeds": (0,)}
+        return {"demonstrations": 8, "failures": 2, "exams": {"put": 1, "names": 4}, "seeds": (0,)}
     exams = {"put": 100, "reserved things": 100, "other words": 50, "another thing named": 50, "black cameras": 20}
-    return {"demonstrations": 376, "exams": {**exams, "names": 50, "facts": 200}, "seeds": (0, 1, 2)}
+    return {"demonstrations": 376, "failures": 100, "exams": {**exams, "names": 50, "facts": 200}, "seeds": (0, 1, 2)}
 
 
 # Arms, and with how many seeds: three where a verdict is wanted.
@@ -248,7 +249,9 @@ def plan(scale: Scale) -> str:
         f"{len(arms)} arms with {min(seeds, len(much['seeds']))} seeds: {', '.join(arms)}." for arms, seeds in GROUPS
     ]
     exams = ", ".join(f"{name} {number}" for name, number in much["exams"].items())
-    return "\n".join([*lines, f"Every arm from {much['demonstrations']} demonstrations of a task; exams: {exams}."])
+    return "\n".join(
+        [*lines, f"Every arm from {much['demonstrations']} demonstrations of a task; exams: {exams}. Never timed yet."]
+    )
 
 
 def conduct(grid: Grid, scale: Scale) -> None:
@@ -260,7 +263,9 @@ def conduct(grid: Grid, scale: Scale) -> None:
     data["robot"] = data["put"]
     data["others"] = grid.demonstrations("others", number, Collection(("put",), seed=100_000, **clean))
     data["failures"] = grid.demonstrations(
-        "failures", number, Collection(("put",), seed=200_000, noise=0.0, driver=str(DEFAULT), outcome="failure")
+        "failures",
+        much["failures"],
+        Collection(("put",), seed=200_000, noise=0.0, driver=str(DEFAULT), outcome="failure"),
     )
     for arms, seeds in GROUPS:
         for seed in much["seeds"][:seeds]:

@@ -6,13 +6,14 @@ validation scenes. `run` is one arm with one seed; `conduct` is all of them.
 What concerns acting starts from one checkpoint that sees already and learns its actions anew: minutes instead of hours.
 What concerns seeing (`ANEW`) learns everything anew, and is compared with the whole recipe done so. All these act on the
 instruction alone, at temperature 1: thoughts that one arm has and another has lost would be a second difference. What
-concerns driving (`DRIVEN`) is asked of the checkpoint as it is, thoughts included.
+concerns driving is learnt by nobody: it is asked of the checkpoint as it is, thoughts included (`DRIVEN`), or of the weights
+of the arm `recipe` (`COOLED`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,6 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "not insulated": {"insulate": False},
     "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model": {"head": "regression"}},
-    "temperature 0 at work": {"temperature": 0.0},  # the same weights
     # Asked after the rows of the others were seen: what made it better, all at once.
     "the three together": {"per_step_statistics": False, "model": {"head": "regression", "image_tokens": False}},
 }
@@ -68,9 +68,10 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {  # what is different in its `Driving
     **{f"re-plan every {steps}": {"replan_interval": steps} for steps in (1, 2, 4, 6, 8)},  # of a chunk of 8
     **{f"temperature {heat:g}": {"temperature": heat} for heat in (0.0, 0.5, 1.0)},
 }
+COOLED: Mapping[str, Mapping[str, Any]] = {"temperature 0 at work": {"temperature": 0.0}}
 # What notebook 00 reports. The other arms are there to be asked.
 ACTS = (
-    BASE, "temperature 0 at work", "velocity prediction", "one statistic for all steps", "no point-only rows",
+    BASE, "velocity prediction", "one statistic for all steps", "no point-only rows",
     "no image tokens", "relative joints", "regression (ACT)", "the three together",
 )  # fmt: skip
 SEES = (WHOLE, "no pointing scenes", "no labels")
@@ -93,20 +94,20 @@ def recipe_of(arm: str, steps: int) -> Recipe:
         rows = dataclasses.replace(fewer(stage.rows), **change.pop(name, {}))
         stages.append(dataclasses.replace(stage, rows=rows, steps=max(1, round(steps * stage.steps / whole))))
     quiet = {"success_episodes": 0, "success_every": 0, "validate_every": max(1, steps // 4)}
-    driving = dataclasses.replace(base.driving, thinks=False, temperature=change.pop("temperature", 1.0))
+    driving = dataclasses.replace(base.driving, thinks=False, temperature=1.0)
     quiet |= {"driving": driving, "anew": ("head",)}
     return dataclasses.replace(base, stages=tuple(stages), **quiet, **change)
 
 
 def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """One arm with one seed: train (unless it is one of `DRIVEN`), then measure.
+    """One arm with one seed: train (unless it is one of `DRIVEN` or `COOLED`), then measure.
 
     config: arm, seed, steps, data, start, suite, episodes.
     """
     arm, seed, folder = config["arm"], config["seed"], Path(folder)
-    if arm in DRIVEN:
+    if driven := {**DRIVEN, **COOLED}.get(arm):
         checkpoint = Checkpoint.load(config["start"])
-        checkpoint.driving = dataclasses.replace(checkpoint.driving, **DRIVEN[arm])
+        checkpoint.driving = dataclasses.replace(checkpoint.driving, **driven)
     else:
         checkpoint = train(
             recipe_of(arm, config["steps"]), config["data"], folder / "checkpoint", seed=seed,
@@ -119,8 +120,11 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     return {"arm": arm, "seed": seed, "minutes": checkpoint.origin["minutes"], "success": won / len(rows)}
 
 
-def amounts(scale: Scale) -> dict[str, Any]:
-    """Demonstrations, steps of an arm that learns to act and of one that learns everything, scenes to be measured on."""
+def amounts(scale: Scale) -> dict[str, int]:
+    """Demonstrations, steps of an arm that learns to act and of one that learns everything, scenes to be measured on.
+
+    It is the laptop's recipe that is taken apart, on a GPU too.
+    """
     if scale is Scale.SMOKE:
         return {"demonstrations": 8, "acting": 2, "whole": 4, "episodes": 1}
     return {"demonstrations": 376, "acting": 1500, "whole": 2000, "episodes": 200}
@@ -128,24 +132,35 @@ def amounts(scale: Scale) -> dict[str, Any]:
 
 def plan(scale: Scale) -> str:
     much = amounts(scale)
+    trained, asked = len(SEEDS) * len((*ACTS, *SEES)), len(DRIVEN) + len(SEEDS) * len(COOLED)
+    minutes = "" if scale is Scale.SMOKE else ", 5 to 8 minutes and 2 minutes of one core each"
     return (
         f"{len(ACTS)} arms that learn to act ({much['acting']} steps) and {len(SEES)} that learn everything "
-        f"({much['whole']} steps), {len(SEEDS)} seeds each, and {len(DRIVEN)} ways to drive what is shipped; from "
-        f"{much['demonstrations']} demonstrations of put, on {much['episodes']} validation scenes each."
+        f"({much['whole']} steps), {len(SEEDS)} seeds each, from {much['demonstrations']} demonstrations of put; "
+        f"{len(DRIVEN)} ways to drive what is shipped, and {len(COOLED)} to drive what was learnt. {trained} trainings and "
+        f"{asked} more measurements, on {much['episodes']} validation scenes{minutes}."
     )
 
 
 def conduct(grid: Grid, scale: Scale) -> None:
     """A whole seed after the other. What is not trained is measured once."""
-    much = amounts(scale)
-    whole = laptop(Scale.LAPTOP)
+    much, whole, function = amounts(scale), laptop(Scale.LAPTOP), f"{__name__}:run"
     data = grid.demonstrations(
         "put", much["demonstrations"], Collection(("put",), noise=whole.noise, close=whole.close)
     )
     shared = {"data": [data], "start": str(DEFAULT), "suite": "put", "episodes": much["episodes"]}
+
+    def configs(arms: Iterable[str], seed: int, steps: int = 0) -> list[dict[str, Any]]:
+        return [{"arm": arm, "seed": seed, "steps": steps, **shared} for arm in arms]
+
     for seed in SEEDS:
-        for arms, steps in ((ACTS, much["acting"]), (SEES, much["whole"]), (DRIVEN if seed == SEEDS[0] else (), 0)):
-            grid.run(f"{__name__}:run", [{"arm": arm, "seed": seed, "steps": steps, **shared} for arm in arms])
+        grid.run(function, [*configs(ACTS, seed, much["acting"]), *configs(SEES, seed, much["whole"])])
+        (base,) = configs([BASE], seed, much["acting"])
+        if cooled := grid.missing(configs(COOLED, seed)):
+            grid.prepare(function, [base])  # its rows may be all that is left of it
+            start = str(grid.folder(function, base) / "checkpoint")
+            grid.run(function, [{**config, "start": start} for config in cooled])
+    grid.run(function, configs(DRIVEN, SEEDS[0]))
 
 
 EXPERIMENT = Experiment("00_recipe", plan, conduct)

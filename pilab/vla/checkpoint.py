@@ -43,7 +43,7 @@ CONFIG, WEIGHTS, STATISTICS, TOKENIZER, FAST, CARD = (
 class Driving:
     """How the policy was found to act best."""
 
-    replan_interval: int = 6  # control steps executed of each chunk; 2 to 6 did alike, 8 worse
+    replan_interval: int = 6  # control steps executed of each chunk; 2 to 8 did alike, 1 worse (notebook 00)
     think_interval: int = 10  # control steps between two thoughts
     thinks: bool = True  # False: acts on the instruction alone
     temperature: float = 1.0  # spread of the noise that a chunk begins with; at 0, the same sight is the same chunk

@@ -46,6 +46,10 @@ def test_an_experiment_from_the_shell(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["experiment", "tiny:EXPERIMENT", "--scale", "smoke", "--plan"]) == 0
     assert capsys.readouterr().out == "three arms, at smoke\n" and not list(tmp_path.iterdir())
+    assert cli.main(["experiment", "tiny:EXPERIMENT", "--plan", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"plan": "three arms, at laptop"}
+    assert cli.main(["experiment", "tiny:EXPERIMENT", "--scale", "smoke", "--rows", "results.jsonl"]) == 2
+    assert "smoke tries the wiring" in capsys.readouterr().err and not list(tmp_path.iterdir())
     assert cli.main(["experiment", "tiny:EXPERIMENT", "--scale", "smoke"]) == 0
     out = capsys.readouterr().out
     assert "three arms, at smoke" in out and "6 rows in" in out and "100.0 %" in out

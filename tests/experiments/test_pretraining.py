@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pilab.contracts import DatasetError, PilabError, Row, Scale, UnknownNameError
 from pilab.data.web.lore import find_lore
 from pilab.data.web.pictures import WebPictures
-from pilab.experiments import Grid
+from pilab.experiments import Grid, pretraining
 from pilab.experiments.pretraining import (
     ARMS,
     BROAD,
@@ -240,8 +240,6 @@ def test_arms_learn_from_what_they_say(finished):
 
 
 def test_all_of_it_is_every_arm_with_its_seeds(monkeypatch, tmp_path):
-    from pilab.experiments import pretraining
-
     asked = []
     grid = Grid(tmp_path, tmp_path / "rows.jsonl")
     monkeypatch.setattr(grid, "demonstrations", lambda name, number, recipe: name)
@@ -256,3 +254,5 @@ def test_all_of_it_is_every_arm_with_its_seeds(monkeypatch, tmp_path):
     assert wanted <= set(asked[0][2:])
     assert set(pretraining.amounts(LAPTOP)["exams"]) <= set(EXAMS)
     assert all(arm in EXPERIMENT.plan(LAPTOP) for arm in ARMS)
+    for scale in (Scale.SMOKE, LAPTOP):  # no arm asks for more than is collected and not held out
+        assert all(robot(arm, scale).most < 0.9 * pretraining.amounts(scale)["demonstrations"] for arm in ARMS.values())

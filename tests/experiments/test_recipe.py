@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from pilab import cli
 from pilab.contracts import Row, Scale, UnknownNameError
-from pilab.evaluation.rollout import evaluate
+from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.experiments import Grid, recipe
-from pilab.experiments.recipe import ACTS, ANEW, ARMS, BASE, DRIVEN, EXPERIMENT, SEES, WHOLE, recipe_of, run
+from pilab.experiments.recipe import ACTS, ANEW, ARMS, BASE, COOLED, DRIVEN, EXPERIMENT, SEES, WHOLE, recipe_of, run
 from pilab.training.data import Mixture, Rows
 from pilab.training.recipes import laptop
 from pilab.vla.checkpoint import Checkpoint
@@ -39,7 +40,6 @@ CHANGED = {
     "not insulated": {"insulate": False},
     "no labels": {"labels": False, "pointing_scenes": 0},
     "regression (ACT)": {"model.head": "regression"},
-    "temperature 0 at work": {"driving.temperature": 0.0},
     "the three together": {"per_step_statistics": False, "model.head": "regression", "model.image_tokens": False},
 }
 ROWS = (".demonstrations", ".pointing", ".point_only")
@@ -149,13 +149,13 @@ def test_a_run_leaves_rows_that_name_arm_and_seed(samples, smoke, trained, tmp_p
         assert changed == ({"head"} if arm != WHOLE else {k.split(".")[0] for k in now})
 
 
-@pytest.mark.parametrize("arm", ["re-plan every 4", "temperature 0.5"])
+@pytest.mark.parametrize("arm", ["re-plan every 4", "temperature 0.5", "temperature 0 at work"])
 def test_how_it_is_driven_is_asked_of_the_checkpoint_as_it_is(arm, trained, tmp_path):
     config = {"arm": arm, "seed": 0, "suite": "open", "episodes": 1, "start": str(trained[0])}
     run(config, tmp_path)
     (row,) = map(Row.from_json, (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines())
     checkpoint = Checkpoint.load(trained[0])
-    checkpoint.driving = dataclasses.replace(checkpoint.driving, **DRIVEN[arm])
+    checkpoint.driving = dataclasses.replace(checkpoint.driving, **{**DRIVEN, **COOLED}[arm])
     (expected,) = evaluate(VLAPolicy(checkpoint), "open", 1, VALIDATION.start, arm=arm, progress=False)
     clusters = {**expected.clusters, "training_seed": 0}
     assert row == dataclasses.replace(expected, clusters=clusters, seconds=row.seconds)
@@ -163,15 +163,31 @@ def test_how_it_is_driven_is_asked_of_the_checkpoint_as_it_is(arm, trained, tmp_
 
 
 def test_all_of_it_is_every_arm_and_seed_on_the_same_scenes(monkeypatch, tmp_path):
-    """Without the trainings themselves: what is asked of `run`, and that what is there is not asked for again."""
-    asked = []
+    """Without the trainings themselves: what is asked of `run`, and of which weights."""
+    asked, needed = [], []
     grid = Grid(tmp_path, tmp_path / "rows.jsonl")
     monkeypatch.setattr(grid, "demonstrations", lambda name, number, recipe: f"{name} {number} {recipe.noise}")
     monkeypatch.setattr(grid, "run", lambda function, configs: asked.extend(configs))
+    monkeypatch.setattr(grid, "prepare", lambda function, configs: needed.extend(configs))
     EXPERIMENT.conduct(grid, Scale.LAPTOP)
     assert [(c["arm"], c["seed"]) for c in asked] == [
-        (arm, seed) for seed in (0, 1, 2) for arm in (*ACTS, *SEES, *(DRIVEN if not seed else ()))
-    ]
+        *((arm, seed) for seed in (0, 1, 2) for arm in (*ACTS, *SEES, *COOLED)), *((arm, 0) for arm in DRIVEN)
+    ]  # fmt: skip
     assert {*ACTS, *SEES} <= set(ARMS) and set(SEES) <= set(ANEW)
     assert {c["episodes"] for c in asked} == {200} and {str(c["data"]) for c in asked} == {"['put 376 1.0']"}
-    assert "200 validation scenes" in EXPERIMENT.plan(Scale.LAPTOP)
+    started = {(c["arm"], c["seed"]): c["start"] for c in asked}
+    for base in needed:
+        weights = str(grid.folder("pilab.experiments.recipe:run", base) / "checkpoint")
+        assert base in asked and [key for key, start in started.items() if start == weights] == [
+            (arm, base["seed"]) for arm in COOLED
+        ]
+    assert len(needed) == 3 and started[BASE, 0] == started["temperature 1", 0] == str(DEFAULT)
+    assert "33 trainings and 11 more measurements, on 200 validation scenes" in EXPERIMENT.plan(Scale.LAPTOP)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["recipe", "pretraining"])
+def test_all_of_it_runs_at_smoke_scale(name, tmp_path, capsys):
+    assert cli.main(["experiment", name, "--scale", "smoke", "--out", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["number"] >= 40

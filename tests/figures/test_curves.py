@@ -10,17 +10,7 @@ from pilab.figures.curves import curves
 def rows(arm, demonstrations, won, n=20, suite="put"):
     """`won[seed]` of n trials succeed."""
     return [
-        Row(
-            "episode",
-            arm,
-            suite,
-            "none",
-            600_000 + i,
-            f"{i:012d}",
-            i < k,
-            {"n": demonstrations},
-            {"training_seed": seed},
-        )
+        Row("episode", arm, suite, "none", i, f"{i:012d}", i < k, {"n": demonstrations}, {"training_seed": seed})
         for seed, k in won.items()
         for i in range(n)
     ]

@@ -1,4 +1,4 @@
-"""Every module here has the session's own caches."""
+"""Caches of the tests' own, for every module here."""
 
 import pytest
 
