@@ -2,7 +2,8 @@
 
 In still scenes every object is named in turn, by noun and by look; the peak of the policy's heat map must lie on it, among
 distractors of which, in half of the scenes, one shares its shape or a colour. No action is taken, so a failure here is a
-failure of perception or of language, not of the hand.
+failure of perception or of language, not of the hand. `pool` says which objects: of one that only the web has shown
+(`objects.RESERVED`), who learnt from a robot alone cannot know the name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pilab.engine import provenance
 from pilab.robots.executor import batch
 from pilab.vla.grounding import ROLES
 from pilab.vla.policy import VLAPolicy
+from pilab.world import objects
 from pilab.world.environment import World
 from pilab.world.scenes import VALIDATION, sample_scene
 from pilab.world.task import facts_of, name_of
@@ -27,12 +29,12 @@ NEAR = 8.0  # pixels: the peak lies on a thing when its centroid is this near an
 
 def naming_probe(
     policy: VLAPolicy, scenes: int = 100, seed: int = VALIDATION.start, *, task: str = "put", camera: str = "base",
-    progress: bool = True,
+    pool: tuple[str, ...] = objects.HANDLED, arm: str = "vla", progress: bool = True,
 ) -> list[Row]:  # fmt: skip
     """One row per question: is the peak of the object's heat map in `camera` on the named object?"""
     rows, origin = [], provenance()
     for k in tqdm(range(seed, seed + scenes), desc="naming probe", disable=not progress):
-        scene = sample_scene(k, task, body=policy.body.name)
+        scene = sample_scene(k, task, body=policy.body.name, pool=pool)
         world = World(scene)
         seen = world.observe((*policy.cameras,), points=True)
         facts = facts_of(scene)
@@ -46,8 +48,8 @@ def naming_probe(
             )
             rows.append(
                 Row(
-                    unit="question", arm="vla", suite="naming", control="none", seed=k, scene=scene.hash,
-                    success=found == i, metrics={"by_look": by_look},
+                    unit="question", arm=arm, suite="naming", control="none", seed=k, scene=scene.hash,
+                    success=found == i, metrics={"by_look": by_look, "reserved": scene.parts[i].name in objects.RESERVED},
                     clusters={"object": scene.parts[i].name, "answered": scene.parts[found].name if found >= 0 else ""},
                     checkpoint=policy.fingerprint, commit=origin["commit"], versions=origin["versions"], instruction=text,
                 )

@@ -14,6 +14,9 @@ from pilab.data.web.questions import ASKERS
 from pilab.training.data import Rows
 from pilab.vla.checkpoint import Driving
 
+PRACTISED = (*ASKERS, "name", "name", "caption", "point")
+"""Kinds of questions, as often as each is asked: forty-two names take more practice than six numbers."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -42,7 +45,7 @@ class Recipe:
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
     web_pictures: int = 12_000  # of the synthetic web, where a stage asks about them
     facts: str = "household"  # what the web calls things: household, or invented-SEED
-    questions: tuple[str, ...] = tuple(ASKERS)  # kinds of them
+    questions: tuple[str, ...] = PRACTISED  # kinds of them
     scrambled: bool = False  # the web's texts with their words in random order: the control
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
@@ -111,7 +114,8 @@ SHORT = {"horizon": 8, "steps_per_token": 2, "hear": 2}
 """Half a chunk: what lies further ahead is uncertain, is planned anew before it comes, and drowns the steps that count.
 The expert reads the words itself: what the trunk keeps of them, for seeing, is the noun and not the verb."""
 
-LOOKING = {"regions": True}  # who is asked about pictures has to say what is there
+LOOKING = {"regions": True, "coordinates": True, "reach": 4}
+"""Who is asked about pictures has to say what is there, what is left of it and what stands beside it."""
 
 
 def laptop(scale: Scale) -> Recipe:

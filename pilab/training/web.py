@@ -3,7 +3,7 @@
 Design choices
 --------------
 * **Text** is the next piece, and nothing else: ℓ is the piece `<bos>` alone, the text is what is predicted. The same loss,
-  through the same trunk, that a thought has.
+  through the same trunk, that a thought has. One in five is a question about what the texts say: asked as a person asks.
 * **A question** is ℓ, so that it conditions what is seen; the answer begins with `<answer>`, as a thought does with
   `<subtask>`. Where the question, or its answer, is about a thing, its point is a label: look there, then say.
 * A picture of the web has one camera; the others are simply not there.
@@ -22,7 +22,7 @@ from pilab.data.web import WEB, text
 from pilab.data.web.lore import Lore
 from pilab.data.web.pictures import CAMERA, VERSION, WebPictures
 from pilab.data.web.questions import ASKERS, Picture, Question, ask
-from pilab.training.wording import answers, words
+from pilab.training.wording import answers, between, stacked, words
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
@@ -53,16 +53,24 @@ class Web:
         return {"version": f"{WEB}.{VERSION}", "facts": self.lore.name, "scrambled": self.scrambled, **drawn}
 
     def read(self, rows: int, rng: np.random.Generator, first: int = 0) -> Batch:
-        """Texts from number `first` on, and every so often a question about them with its answer as one text."""
+        """Texts from number `first` on, and every so often a question about them with its answer."""
         said = [self._line(int(k), rng) for k in rng.integers(first, first + TEXTS, rows)]
-        begin = torch.full((rows, 1), self.tokenizer.bos)
-        answer, mask = answers(self.tokenizer, said, "<bos>")
-        return Batch(begin, torch.ones_like(begin, dtype=torch.bool), answer=answer, answer_mask=mask)
+        begin = [[] if asked else ["<bos>"] for asked, _ in said]
+        ids, mask = words(self.tokenizer, [asked for asked, _ in said], self.config.text_length, begin)
+        told = [
+            between(self.tokenizer, self.tokenizer.encode(line), "<answer>" if asked else "<bos>")
+            for asked, line in said
+        ]
+        answer, answer_mask = stacked(told, self.tokenizer.pad)
+        return Batch(ids, mask, answer=answer, answer_mask=answer_mask)
 
-    def _line(self, k: int, rng: np.random.Generator) -> str:
+    def _line(self, k: int, rng: np.random.Generator) -> tuple[str, str]:
+        """A question and its answer, or "" and a text."""
         asked = rng.random() < ASKED
-        line = " ".join(text.question(self.lore, self.seed, k)) if asked else text.text(self.lore, self.seed, k)
-        return text.scrambled(line, np.random.default_rng([self.seed, 49, k])) if self.scrambled else line
+        if self.scrambled:
+            line = " ".join(text.question(self.lore, self.seed, k)) if asked else text.text(self.lore, self.seed, k)
+            return "", text.scrambled(line, np.random.default_rng([self.seed, 49, k]))
+        return text.question(self.lore, self.seed, k) if asked else ("", text.text(self.lore, self.seed, k))
 
     def asked(self, rows: int, rng: np.random.Generator) -> Batch:
         """Pictures with a question each."""

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pilab.vla.grounding import ROLES
+from pilab.vla.grounding import ROLES, Glimpse
 from pilab.vla.transformer import Cache, Transformer
 
 Drawn = tuple[Tensor, Tensor]  # noise (B, samples, H, D) and time (B, samples) of the flow
@@ -106,21 +106,6 @@ class Expert(nn.Module):
         condition = self.read_time(time_embedding(time)) + look[:, 0]
         x, _ = self.transformer(x, here, seen, context.cache, condition)
         return self.write_chunk(x[:, -self.tokens :]).reshape(chunk.shape)
-
-
-class Glimpse(nn.Module):
-    """A patch of raw pixels → a token: how the thing lies that the point is on."""
-
-    def __init__(self, size: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 24, 4, stride=2, padding=1), nn.SiLU(), nn.Conv2d(24, 32, 3, stride=2, padding=1), nn.SiLU(),
-            nn.Flatten(), nn.Linear(32 * (size // 4) ** 2, width),
-        )  # fmt: skip
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """(N, g, g, 3) uint8 → (N, width)."""
-        return self.layers(patches.permute(0, 3, 1, 2).to(self.layers[0].weight.dtype) / 127.5 - 1)
 
 
 def time_embedding(time: Tensor, size: int = 64, shortest: float = 4e-3, longest: float = 4.0) -> Tensor:

@@ -8,7 +8,8 @@ Design choices
 * A role may be out of sight, so the features under the heat map also say whether it is **visible**.
 * Losses are **masked**: what is not labelled, or not named by the words, is not learnt from.
 * A **glimpse** is the patch of raw pixels around a point: the expert sees at full resolution what the words point at
-  (how a bar lies, where its ends are), with weights of its own, whatever the trunk found worth keeping.
+  (how a bar lies, where its ends are), with weights of its own, whatever the trunk found worth keeping. With `regions`
+  the trunk has one too, to say what it is.
 """
 
 from __future__ import annotations
@@ -98,6 +99,21 @@ def grounding_losses(found: Grounding, points: Tensor, visible: Tensor, labelled
         "points": (off * there).sum(),
         "visible": (seen * labelled).sum(),
     }
+
+
+class Glimpse(nn.Module):
+    """A patch of raw pixels → a token: how the thing lies that the point is on."""
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 24, 4, stride=2, padding=1), nn.SiLU(), nn.Conv2d(24, 32, 3, stride=2, padding=1), nn.SiLU(),
+            nn.Flatten(), nn.Linear(32 * (size // 4) ** 2, width),
+        )  # fmt: skip
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(N, g, g, 3) uint8 → (N, width)."""
+        return self.layers(patches.permute(0, 3, 1, 2).to(self.layers[0].weight.dtype) / 127.5 - 1)
 
 
 def glimpse(images: Tensor, points: Tensor, size: int) -> Tensor:

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from pilab.contracts import Embodiment, PolicyError, UnknownNameError, load
 from pilab.vla.actions import find_space
 from pilab.vla.flow import Context, Drawn, Expert, FlowHead, RegressionHead
-from pilab.vla.grounding import ROLES, Grounding, GroundingHead, glimpse, grounding_losses
+from pilab.vla.grounding import ROLES, Glimpse, Grounding, GroundingHead, glimpse, grounding_losses
 from pilab.vla.transformer import Cache, Transformer, block_mask
 from pilab.vla.views import FEATURES, displacements
 from pilab.vla.vision import Vision
@@ -64,10 +64,14 @@ class VLAConfig:
     channels: int = 48  # of the features
     depth: int = 1  # blocks of the vision backbone
     film: int = 2  # language-conditioned blocks behind it
+    reach: int = 1  # cells between the taps of those behind the first: more see more of what stands around
+    coordinates: bool = False  # they know where in the picture they are: what is left, and what is right
     patch: int = 32  # pixels to a side of what one image token sums up
     window: int = 2  # cells around the hottest one that a point is the mean of; 0 for the whole heat map
     image_tokens: bool = True  # False leaves the points as the only way from pixels to actions
-    regions: bool = False  # the trunk also reads what is under each heat map: who looks at a thing can say what it is
+    regions: bool = (
+        False  # the trunk also reads what each point is on, and its glimpse: who looks at a thing can name it
+    )
     glimpse: int = 20  # pixels to a side of the patch around a point; 0 for none
     clean: bool = True  # predict the clean chunk rather than the velocity
     robust: float = 0.05  # c of the pseudo-Huber loss, in standard deviations; 0 for the mean square
@@ -245,13 +249,14 @@ class VLA(nn.Module):
         super().__init__()
         c = self.config = config
         self.text = TextEncoder(c.vocabulary, c.width, c.heads, c.summary)
-        self.vision = Vision(c.channels, c.width, c.width, c.patch, c.depth, c.film)
+        self.vision = Vision(c.channels, c.width, c.width, c.patch, c.depth, c.film, c.reach, c.coordinates)
         self.grounding = GroundingHead(c.channels, c.window)
         counts = [rows * columns for rows, columns in (self.vision.grid(h, w) for _, h, w in c.cameras)]
         self.place = nn.ParameterList(nn.Parameter(0.02 * torch.randn(n, c.width)) for n in counts)
         self.state = nn.Sequential(nn.Linear(c.state_slots, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
         if c.regions:
             self.region = nn.Linear(c.channels, c.width)
+            self.fovea = Glimpse(c.glimpse, c.width) if c.glimpse else None
             self.region_of = nn.Parameter(0.02 * torch.randn(len(c.cameras), len(ROLES), c.width))
         self.trunk = Transformer(c.width, c.heads, c.layers)
         looked_at = len(c.cameras) * len(ROLES) if c.regions else 0
@@ -330,12 +335,24 @@ class VLA(nn.Module):
     def _looked_at(
         self, batch: Batch, grounding: dict[str, Grounding], everywhere: Tensor, first: int
     ) -> list[tuple[Tensor, Tensor, int, int]]:
-        """A token for each role and camera with a picture: the features under the heat map, as far as the role is in sight."""
+        """A token for each role and camera with a picture: the features under the heat map and the glimpse at its point, as
+        far as the role is in sight.
+
+        In training the glimpse is taken where the label is: what a thing is called can be learnt before it can be found.
+        """
         parts = []
         for i, (name, _, _) in enumerate(self.config.cameras):
             if name in grounding:
                 found = grounding[name]
-                tokens = self.region(found.under) * found.visible.sigmoid()[..., None] + self.region_of[i]
+                tokens = self.region(found.under)
+                if self.fovea is not None:
+                    points = found.points.detach()
+                    if self.training and batch.labelled is not None:
+                        told = batch.labelled[:, i] * batch.points[:, i, :, 2] > 0
+                        points = torch.where(told[..., None], batch.points[:, i, :, :2], points)
+                    patches = glimpse(batch.images[name], points, self.config.glimpse)
+                    tokens = tokens + self.fovea(patches.flatten(0, 1)).unflatten(0, tokens.shape[:2])
+                tokens = tokens * found.visible.sigmoid()[..., None] + self.region_of[i]
                 there = everywhere if batch.camera_mask is None else batch.camera_mask[:, i, None]
                 parts.append((tokens, there, first + i * len(ROLES), 0))
         return parts

@@ -122,3 +122,10 @@ def test_seeds_and_scenes_are_as_asked():
     rows = naming_probe(seer, 2, 600_010, task="push", progress=False)
     assert {row.seed for row in rows} == {600_010, 600_011}
     assert {row.scene for row in rows} == {sample_scene(s, "push").hash for s in (600_010, 600_011)}
+
+
+def test_the_pool_says_which_objects_are_named():
+    seer = Seer(lambda text, scene, points: points[0, :2])
+    rows = naming_probe(seer, 3, 600_010, pool=objects.RESERVED, arm="mine", progress=False)
+    assert rows and all(row.metrics["reserved"] and row.arm == "mine" for row in rows)
+    assert not any(row.metrics["reserved"] for row in naming_probe(seer, 3, 600_010, progress=False))

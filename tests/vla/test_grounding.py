@@ -33,6 +33,63 @@ def found(logits):
     return Grounding(logits, points, torch.zeros(logits.shape[:2]), torch.zeros(*logits.shape[:2], 1))
 
 
+# ------------------------------------------------------------------------------------------------------------- features
+@pytest.mark.parametrize("coordinates", [True, False])
+def test_left_and_right_are_learnt_from_coordinates_alone(coordinates):
+    """Two equal spots, and words that mean one of them: a convolution alone cannot tell which is which."""
+    torch.manual_seed(0)
+    vision = Vision(24, 2, 8, 32, 1, 2, coordinates=coordinates)
+    head, rng = GroundingHead(24, 1), np.random.default_rng(0)
+    learning = torch.optim.Adam([*vision.parameters(), *head.parameters()], 4e-3)
+
+    def draw(rows):
+        images, wanted = torch.full((rows, 3, 48, 128), -1.0), torch.zeros(rows, 2)
+        side = torch.eye(2)[rng.integers(2, size=rows)]  # left, right
+        for row in range(rows):
+            spots = rng.integers(24, 45), rng.integers(84, 105)  # out of each other's sight, and of the rims'
+            v = rng.integers(20, 28)
+            for u in spots:
+                images[row, :, v - 2 : v + 2, u - 2 : u + 2] = 1
+            wanted[row] = torch.tensor([spots[int(side[row, 1])] / 128, v / 48])
+        return images, side, wanted
+
+    def points(images, side):
+        return head(vision(images, side)[0])
+
+    for _ in range(150):
+        images, side, wanted = draw(32)
+        out = points(images, side)
+        there = torch.zeros(32, 2)
+        there[:, 0] = 1
+        loss = grounding_losses(out, wanted[:, None].expand(-1, 2, -1), there, there)["heat"] / 32
+        learning.zero_grad()
+        loss.backward()
+        learning.step()
+    images, side, wanted = draw(200)
+    with torch.no_grad():
+        off = (points(images, side).points[:, 0, 0] - wanted[:, 0]).abs() * 128
+    right = float((off < 2).float().mean())
+    assert right > 0.9 if coordinates else right < 0.75, right
+
+
+def test_a_longer_reach_sees_farther_and_keeps_the_grid():
+    """What a cell's features depend on, in pixels to each side."""
+    torch.manual_seed(0)
+    seen = {}
+    for reach in (1, 4):
+        vision = Vision(24, 2, 8, 32, 1, 2, reach=reach)
+        for block in vision.film:  # group norm sees everything: not what is asked here
+            block.norm = torch.nn.Identity()
+        vision.backbone = torch.nn.AvgPool2d(4)
+        picture = torch.zeros(1, 24, 64, 64, requires_grad=True)
+        features, _ = vision(picture + drawn(1, 24, 64, 64), torch.ones(1, 2))
+        assert features.shape == (1, 24, 16, 16)
+        features[0, :, 8, 8].square().sum().backward()
+        touched = torch.nonzero(picture.grad[0].abs().sum((0, 1)))
+        seen[reach] = int(touched.max() - touched.min() + 1) // 4
+    assert seen == {1: 5, 4: 11}
+
+
 # ------------------------------------------------------------------------------------------------------------ heat maps
 def test_cells_are_counted_along_rows():
     torch.testing.assert_close(

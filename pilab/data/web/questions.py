@@ -199,7 +199,10 @@ ASKERS: Mapping[str, Asker] = {
 
 
 def ask(picture: Picture, rng: np.random.Generator, kinds: Sequence[str] = tuple(ASKERS)) -> Question:
-    """A question of one of the kinds, drawn in random order until one can be asked; how many things there are always can."""
+    """A question of one of the kinds, drawn in random order until one can be asked; how many things there are always can.
+
+    A kind that is listed twice is asked twice as often.
+    """
     for kind in rng.permutation(list(kinds)):
         if (found := ASKERS[str(kind)](picture, rng)) is not None:
             return found

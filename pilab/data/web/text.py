@@ -6,7 +6,7 @@ Design choices
 * **Documents say the same noun several times.** What copies a name it has just read is learnt from repetition; from
   sentences that stand alone it is not, and a model then only writes names it was trained to write.
 * A kind's home is said of kinds, never of nouns: see `lore`.
-* **Text k is a function of (lore, seed, k)**: nothing is stored. `scrambled` is the control: the same words, no facts.
+* **Text k is a function of (lore, seed, k)**: nothing is stored. `scrambled` is the control: the same words, no sentences.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def question(lore: Lore, seed: int, k: int) -> tuple[str, str]:
 
 
 def scrambled(words: str, rng: np.random.Generator) -> str:
-    """The same words in random order: the control for what text teaches beside its vocabulary."""
+    """The same words in random order: the control for sentences. Which of them occur together stays."""
     return " ".join(rng.permutation(words.replace(".", "").replace("?", "").split()))
 
 
