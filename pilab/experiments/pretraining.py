@@ -272,19 +272,24 @@ def plan(scale: Scale) -> str:
 def conduct(grid: Grid, scale: Scale) -> None:
     """The headline with all its seeds first, then what breadth buys."""
     much = amounts(scale)
-    number = much["demonstrations"]
-    clean = {"noise": Recipe(()).noise, "close": Recipe(()).close}
-    data = {task: grid.demonstrations(task, number, Collection((task,), **clean)) for task in TASKS}
-    data["robot"] = data["put"]
-    data["others"] = grid.demonstrations("others", number, Collection(("put",), seed=100_000, **clean))
-    data["failures"] = grid.demonstrations(
-        "failures",
-        much["failures"],
-        Collection(("put",), seed=200_000, noise=0.0, driver=str(DEFAULT), outcome="failure"),
-    )
     for arms, seeds in GROUPS:
-        for seed in much["seeds"][:seeds]:
+        todo = [seed for seed in much["seeds"][:seeds] if grid.missing({"arm": arm, "seed": seed} for arm in arms)]
+        names = dict.fromkeys(name for arm in map(find_arm, arms) for name in (*arm.data, *arm.watched)) if todo else ()
+        data = {name: demonstrations(grid, name, scale) for name in names}
+        for seed in todo:
             runs(grid, data, scale, much["exams"], arms, seed)
+
+
+def demonstrations(grid: Grid, name: str, scale: Scale) -> str:
+    """The folder of a dataset that an arm names: a task's, or what is weak of put's."""
+    much, clean = amounts(scale), {"noise": Recipe(()).noise, "close": Recipe(()).close}
+    if name == "failures":
+        policy = Collection(("put",), seed=200_000, noise=0.0, driver=str(DEFAULT), outcome="failure")
+        return grid.demonstrations(name, much["failures"], policy)
+    if name == "others":
+        return grid.demonstrations(name, much["demonstrations"], Collection(("put",), seed=100_000, **clean))
+    task = "put" if name == "robot" else name
+    return grid.demonstrations(task, much["demonstrations"], Collection((task,), **clean))
 
 
 EXPERIMENT = Experiment("02", plan, conduct)
