@@ -190,7 +190,7 @@ def train(options: argparse.Namespace) -> None:
             run(collection, recipe.episodes, data[0], progress=not options.json)
     done = learn(
         recipe, data or [], out, body=options.body, seed=options.seed, start=options.start, threads=options.threads,
-        progress=not options.json, processes=options.processes,
+        progress=not options.json, processes=options.processes, shard=options.shard,
     )  # fmt: skip
     if not first:
         return
@@ -475,6 +475,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
     p.add_argument("--threads", type=positive, help="of the network; all cores if not given")
     p.add_argument("--processes", type=positive, default=1, help="that share the rows of a step; one for each GPU")
+    p.add_argument(
+        "--shard", action="store_true", help="each process holds a part of the model instead of a copy (FSDP)"
+    )
     scaled(p), machine(p)
 
     p = verb(

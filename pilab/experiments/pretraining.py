@@ -260,9 +260,10 @@ GROUPS: Sequence[tuple[tuple[str, ...], int]] = ((tuple(STAGES), 3), ((*FEW, *BR
 
 def plan(scale: Scale) -> str:
     much = amounts(scale)
-    lines = [
-        f"{len(arms)} arms with {min(seeds, len(much['seeds']))} seeds: {', '.join(arms)}." for arms, seeds in GROUPS
-    ]
+    lines = []
+    for arms, seeds in GROUPS:
+        many = min(seeds, len(much["seeds"]))
+        lines.append(f"{len(arms)} arms with {many} seed{'s' * (many > 1)}: {'; '.join(arms)}.")
     exams = ", ".join(f"{name} {number}" for name, number in much["exams"].items())
     return "\n".join(
         [*lines, f"Every arm from {much['demonstrations']} demonstrations of a task; exams: {exams}. Never timed yet."]

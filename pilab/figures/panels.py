@@ -6,6 +6,7 @@ Wilson's: it says how well these trainings were measured; how far others would l
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
 import plotly.graph_objects as go
@@ -33,19 +34,21 @@ def panels(rows: Iterable[Row]) -> go.Figure:
                 f"rows of {arm!r} in {suite!r} stand under the controls {sorted(controls)}; draw one of them"
             )
     arms, suites = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
-    figure = make_subplots(1, len(suites), shared_yaxes=True, subplot_titles=suites, horizontal_spacing=0.035)
+    titles = ["<br>".join(textwrap.wrap(suite, 10)) for suite in suites]
+    more = 18 * max(title.count("<br>") for title in titles)  # pixels for further lines of the titles
+    figure = make_subplots(1, len(suites), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.035)
     for column, suite in enumerate(suites, 1):
         present = [arm for arm in arms if (arm, suite) in cells]
         rates = [wilson(sum(r.success for r in cells[arm, suite]), len(cells[arm, suite])) for arm in present]
         seeds = [(arm, rate) for arm in present for rate in by_seed(cells[arm, suite])]
         figure.add_scatter(
             row=1, col=column, name="one training seed", showlegend=column == 1, legendgroup="seed",
-            x=[rate for _, rate in seeds], y=[arm for arm, _ in seeds], mode="markers", hoverinfo="x+y",
+            x=[rate for _, rate in seeds], y=[arm for arm, _ in seeds], mode="markers", hoverinfo="x+y", cliponaxis=False,
             marker={"size": 8, "color": PALETTE[4], "symbol": "circle-open", "line_width": 2},
         )  # fmt: skip
         figure.add_scatter(
             row=1, col=column, name="all trials, Wilson 95 % interval", showlegend=column == 1, legendgroup="all",
-            x=[rate.rate for rate in rates], y=present, mode="markers",
+            x=[rate.rate for rate in rates], y=present, mode="markers", cliponaxis=False,
             marker={"size": 10, "color": PALETTE[0], "symbol": "diamond"},
             error_x={
                 "array": [rate.high - rate.rate for rate in rates], "arrayminus": [rate.rate - rate.low for rate in rates],
@@ -59,6 +62,6 @@ def panels(rows: Iterable[Row]) -> go.Figure:
     counts = {len(found) for found in cells.values()}
     trials = str(max(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     return figure.update_layout(
-        template=template(), title=f"Success in per cent ({trials} trials a diamond)", height=190 + 34 * len(arms),
-        legend={"y": 1.0 + 34 / (34 * len(arms)), "yanchor": "bottom"}, margin={"t": 120},
+        template=template(), title=f"Success in per cent ({trials} trials a diamond)", height=190 + more + 34 * len(arms),
+        legend={"y": 1.0 + (34 + more) / (34 * len(arms)), "yanchor": "bottom"}, margin={"t": 120 + more},
     )  # fmt: skip

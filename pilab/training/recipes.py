@@ -72,6 +72,7 @@ class Recipe:
     success_suite: str = "all"
     driving: Driving = field(default_factory=Driving)  # how the policy is to be run
     precision: str = "32-true"  # Lightning's; bf16 is slower than fp32 on most CPUs
+    compile: bool = False  # `torch.compile` what costs most: a minute or two at the start, faster steps afterwards
 
     def __post_init__(self) -> None:
         """Refuse what would silently never happen."""

@@ -24,6 +24,7 @@ from pilab.data.web.lore import find_lore
 from pilab.data.web.pictures import WebPictures
 from pilab.engine import provenance
 from pilab.evaluation.rollout import evaluate
+from pilab.training import sharding
 from pilab.training.callbacks import Clock, Cost, Progress, Success
 from pilab.training.card import write_card
 from pilab.training.data import Demonstrations, Mixture
@@ -43,7 +44,7 @@ from pilab.world.scenes import VALIDATION, find_body
 def train(
     recipe: Recipe, data: Sequence[str | Path], out: str | Path, *, body: str = "duo", seed: int = 0,
     start: str | Path | None = None, watched: Sequence[str | Path] = (), progress: bool = True,
-    threads: int | None = None, processes: int = 1,
+    threads: int | None = None, processes: int = 1, shard: bool = False,
 ) -> Checkpoint:  # fmt: skip
     """Train on the LeRobot datasets `data`; `out` gets a checkpoint with its card, a log and `success.jsonl`.
 
@@ -55,11 +56,14 @@ def train(
     watched: more datasets, of which no action is used, for the rows of that name.
 
     processes: that share the rows of each step (DDP; Li et al. 2020, arXiv:2006.15704), the loss being that of one. Each runs
-    the whole of the calling program; the first of them writes.
+    the whole of the calling program; the first of them writes. shard: each holds a part of the model instead of a copy; see
+    `sharding`.
 
     A killed run goes on from its last validation when started again with the same arguments. Raises `DatasetError` where
     `out` belongs to another run.
     """
+    if shard:
+        sharding.check(recipe, processes)
     out, parts = Path(out), processes * recipe.turns
     fewest = min((n for stage in recipe.stages for n in astuple(stage.rows) if n), default=0)
     if fewest < parts:
@@ -135,7 +139,11 @@ def train(
     # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.
     taught = labels.get("subtasks") or recipe.has_web or recipe.fast
     insulate = recipe.insulate and (taught or all(stage.only for stage in recipe.stages))
-    learner, clock = Learner(model.to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
+    if recipe.compile:
+        for part in (model.vision, model.trunk, model.head.expert):
+            part.compile()
+    kind = sharding.ShardedLearner if shard else Learner
+    learner, clock = kind(model.to(memory_format=torch.channels_last), recipe, insulate, seed), Clock()
     cost = Cost(recipe)
     origin = {
         "recipe": asdict(recipe), "data": seen, "labels": labels,
@@ -154,7 +162,12 @@ def train(
 
     def checkpoint() -> Checkpoint:
         spent = {"minutes": round(clock.spent / 60, 1), "flops": cost.flops}
-        return Checkpoint(learner.model, normaliser, tokenizer, words, recipe.driving, {**origin, **spent}, fast=fast)
+        done = learner.model
+        if shard:  # in the first process; in others what they began with, which nobody reads
+            done = VLA(config)
+            if weights := sharding.whole(learner.model):
+                done.load_state_dict(weights)
+        return Checkpoint(done, normaliser, tokenizer, words, recipe.driving, {**origin, **spent}, fast=fast)
 
     def measure(of: Checkpoint) -> list[Row]:
         was, suite, episodes = learner.training, recipe.success_suite, recipe.success_episodes
@@ -177,14 +190,14 @@ def train(
         clock,
         cost,
         success,
-        EMAWeightAveraging(decay=recipe.average),
+        *([EMAWeightAveraging(decay=recipe.average)] if recipe.average else []),
         keep,
         *([Progress()] if progress else []),
     ]
     trainer = make_trainer(
         recipe, out, watching,
         enable_progress_bar=progress, val_check_interval=recipe.validate_every * recipe.turns, check_val_every_n_epoch=None,
-        **_shared(processes),
+        **_shared(processes, shard),
     )  # fmt: skip
     # A GPU would wait for its batches; on a CPU, a process that makes them would take its core from the training.
     workers = min(8, (os.cpu_count() or 1) - 1) if torch.cuda.is_available() else 0
@@ -211,12 +224,12 @@ def train(
     return done
 
 
-def _shared(processes: int) -> dict[str, object]:
+def _shared(processes: int, shard: bool) -> dict[str, object]:
     """Lightning's settings for so many processes on this machine."""
     if processes == 1:
         return {}
     # Parts of the model rest in some steps, and each process takes its own rows: nothing is to be dealt out.
-    strategy = "ddp_find_unused_parameters_true"
+    strategy = sharding.sharded(processes) if shard else "ddp_find_unused_parameters_true"
     return {"devices": processes, "strategy": strategy, "use_distributed_sampler": False}
 
 

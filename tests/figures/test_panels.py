@@ -27,7 +27,7 @@ GIVEN = [
 def test_every_rate_stands_in_its_panel():
     figure = panels(GIVEN)
     titles = [a.text for a in figure.layout.annotations]
-    assert titles == ["put", "reserved things", "names"]
+    assert titles == ["put", "reserved<br>things", "names"]  # side by side, long ones would run into one another
     seeds, means = figure.data[::2], figure.data[1::2]
     assert [list(zip(t.y, t.x, strict=True)) for t in seeds] == [
         [("robot", 0.5), ("robot", 0.6), ("images → robot", 0.7), ("images → robot", 0.75)],

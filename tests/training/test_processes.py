@@ -32,17 +32,19 @@ from pilab.training.train import train
 if __name__ == "__main__":
     stages = (Stage(3, Rows(5, 4, 7, 4, 4)), Stage(2, Rows(4, 0, 8), ("head",)))
     smoke = find_recipe("laptop", Scale.SMOKE)
-    processes, turns = map(int, sys.argv[3:])
+    processes, turns, muon, shard = map(int, sys.argv[3:])
     recipe = dataclasses.replace(smoke, stages=stages, validate_every=5, success_episodes=0, web_pictures=12, turns=turns,
+                                 muon=bool(muon),
                                  average=0.0)  # the last weights, not their average, which hides a step
-    train(recipe, [sys.argv[1]], sys.argv[2], progress=False, threads=1, processes=processes)
+    train(recipe, [sys.argv[1]], sys.argv[2], progress=False, threads=1, processes=processes, shard=bool(shard))
 """
 
 
-def run(samples: str, out: Path, processes: int, turns: int) -> None:
+def run(samples: str, out: Path, processes: int, turns: int, muon: bool = True, shard: bool = False) -> None:
     """Train in processes of their own."""
     (out.parent / "script.py").write_text(SCRIPT, encoding="utf-8")
-    command = [sys.executable, str(out.parent / "script.py"), samples, str(out), str(processes), str(turns)]
+    numbers = [str(int(n)) for n in (processes, turns, muon, shard)]
+    command = [sys.executable, str(out.parent / "script.py"), samples, str(out), *numbers]
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -69,15 +71,49 @@ def test_parts_do_what_the_whole_does(samples, tmp_path, alone, processes, turns
         pytest.skip("this torch was built without torch.distributed")
     out = tmp_path / "parts"
     run(samples, out, processes, turns)
+    same(alone, out)
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch was built without torch.distributed")
+def test_a_sharded_model_learns_the_same(samples, tmp_path):
+    """Two processes with half of the weights each (FSDP), against one with all of them."""
+    run(samples, tmp_path / "one", 1, 1, muon=False)
+    run(samples, tmp_path / "shards", 2, 1, muon=False, shard=True)
+    same(tmp_path / "one", tmp_path / "shards", amiss=1e-4)  # Adam alone: more weights of which only rounding is known
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compile", [False, True])
+def test_half_precision_on_cuda_learns_nearly_the_same(samples, tmp_path, compile):
+    """bf16, eagerly and compiled, against single precision."""
+    smoke = dataclasses.replace(find_recipe("laptop", Scale.SMOKE), success_episodes=0)
+    half = dataclasses.replace(smoke, precision="bf16-mixed", compile=compile)
+    for name, recipe in (("single", smoke), ("half", half)):
+        train(recipe, [samples], tmp_path / name, progress=False)
+    expected, found = validation(tmp_path / "single"), validation(tmp_path / "half")
+    assert found == pytest.approx(expected, rel=0.05)
+
+
+def test_what_cannot_be_sharded_is_refused(samples, tmp_path):
+    recipe = find_recipe("laptop", Scale.SMOKE)
+    with pytest.raises(PilabError, match=r"at least two processes.*muon=False.*average=0\.0"):
+        train(recipe, [samples], tmp_path / "a", shard=True)
+    fit = dataclasses.replace(recipe, muon=False, average=0.0, success_every=recipe.validate_every)
+    with pytest.raises(PilabError, match="a sharded training needs success_every=0: an evaluation half-way"):
+        train(fit, [samples], tmp_path / "a", processes=2, shard=True)
+    assert not (tmp_path / "a").exists()
+
+
+def same(alone: Path, out: Path, amiss: float = 1e-5) -> None:
+    """Losses and weights of two trainings; `amiss` is the share of weights that may be off."""
     expected, found = validation(alone), validation(out)
     assert expected.keys() == found.keys() and len(expected) >= 5
     assert found == pytest.approx(expected, rel=1e-3)
     one, parts = (Checkpoint.load(path).model.state_dict() for path in (alone, out))
     one.pop("grounding.heat.bias")  # no softmax feels it: its gradient is rounding, which Adam makes a step of
     off = torch.cat([(one[name] - parts[name]).abs().flatten() for name in one])
-    # A step moves a weight by 1e-3 and more. Where a gradient is nothing but rounding, Adam makes some of a step of it: that
-    # may be one weight in 100,000.
-    assert (off > 3e-5).double().mean() < 1e-5 and off.max() < 1e-3, off.topk(5)
+    # A step moves a weight by 1e-3 and more. Where a gradient is nothing but rounding, Adam makes some of a step of it.
+    assert (off > 3e-5).double().mean() < amiss and off.max() < 1e-3, off.topk(5)
     assert (out / "README.md").exists() and not list(out.glob("*.tmp"))
 
 
@@ -145,3 +181,12 @@ def test_every_part_needs_a_row(samples, tmp_path):
     recipe = dataclasses.replace(find_recipe("laptop", Scale.SMOKE), turns=9)
     with pytest.raises(PilabError, match="4 rows a step in 1 processes and 9 turns"):
         train(recipe, [samples], tmp_path / "out", progress=False)
+
+
+@pytest.mark.slow
+def test_compiled_parts_learn_the_same(samples, tmp_path):
+    """`torch.compile` needs a C++ compiler and minutes."""
+    smoke = dataclasses.replace(find_recipe("laptop", Scale.SMOKE), success_episodes=0)
+    for name, compile in (("eager", False), ("compiled", True)):
+        train(dataclasses.replace(smoke, compile=compile), [samples], tmp_path / name, progress=False)
+    assert validation(tmp_path / "compiled") == pytest.approx(validation(tmp_path / "eager"), rel=1e-3)
