@@ -254,8 +254,11 @@ def amounts(scale: Scale) -> dict[str, Any]:
     }
 
 
-# Arms, and with how many seeds: three where a verdict is wanted.
-GROUPS: Sequence[tuple[tuple[str, ...], int]] = ((tuple(STAGES), 3), ((*FEW, *BROAD, *TOKENS, *WEAK), 1))
+HEADLINE = (ROBOT, "robot, equal work", IMAGES, TEXT)
+# Arms, and with how many seeds: three where a verdict is wanted. What matters most comes first.
+GROUPS: Sequence[tuple[tuple[str, ...], int]] = (
+    (HEADLINE, 3), (tuple(arm for arm in STAGES if arm not in HEADLINE), 3), ((*FEW, *BROAD, *TOKENS, *WEAK), 1),
+)  # fmt: skip
 
 
 def plan(scale: Scale) -> str:
