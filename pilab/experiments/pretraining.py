@@ -43,6 +43,7 @@ class Arm:
     watched: tuple[str, ...] = ()  # … and of those that are only watched
     recipe: Mapping[str, object] = field(default_factory=dict)  # changes to the recipes
     after: str | None = None  # the arm that it goes on from
+    tasks: tuple[str, ...] = ("put",)  # that it is examined in
 
     @property
     def reads(self) -> bool:
@@ -78,9 +79,12 @@ WEAK: Mapping[str, Arm] = {
 }  # fmt: skip
 TASKS = ("put", "push", "open", "close")
 BROAD: Mapping[str, Arm] = {  # one task alone, all of them, and all of them before the one
-    "generalist": Arm(FULL, data=TASKS),
-    **{f"specialist, {task}": Arm(FULL, data=(task,)) for task in ("put", "open")},
-    **{f"generalist, then {task}": Arm(FULL, data=(task,), work=0.5, after="generalist") for task in ("put", "open")},
+    "generalist": Arm(FULL, data=TASKS, tasks=("put", "open")),
+    **{f"specialist, {task}": Arm(FULL, data=(task,), tasks=(task,)) for task in ("put", "open")},
+    **{
+        f"generalist, then {task}": Arm(FULL, data=(task,), work=0.5, after="generalist", tasks=(task,))
+        for task in ("put", "open")
+    },
 }
 TOKENS: Mapping[
     str, Arm
@@ -226,13 +230,18 @@ def runs(
         else:
             start = grid.folder(before_robot, pasts[key]) / "checkpoint" if key else None
         used = {key: where[key] for key in (*arm.data, *arm.watched)}
-        asked = {"exams": dict(exams), "start": str(start) if start else None, "data": used}
+        asked = {"exams": exams_of(arm, exams), "start": str(start) if start else None, "data": used}
         return {"arm": name, "seed": seed, "scale": scale.value, **asked}
 
     grid.prepare(
         with_robot, [config(after) for after in dict.fromkeys(find_arm(name).after for name in names) if after]
     )
     grid.run(with_robot, [config(name) for name in names])
+
+
+def exams_of(arm: Arm, exams: Mapping[str, int]) -> dict[str, int]:
+    """Those of the tasks that an arm is examined in, and those without a task."""
+    return {exam: n for exam, n in exams.items() if exam not in EPISODES or EPISODES[exam][0] in arm.tasks}
 
 
 def shared_key(arm: Arm, scale: Scale) -> str | None:
@@ -245,7 +254,14 @@ def amounts(scale: Scale) -> dict[str, Any]:
     """Episodes of a dataset and of the one of failures, trials of each exam, training seeds. A GPU does as much."""
     if scale is Scale.SMOKE:
         return {"demonstrations": 8, "failures": 2, "exams": {"put": 1, "finding": 1, "names": 4}, "seeds": (0,)}
-    exams = {"put": 100, "reserved things": 100, "other words": 50, "another thing named": 50, "black cameras": 20}
+    exams = {
+        "put": 100,
+        "open": 100,
+        "reserved things": 100,
+        "other words": 50,
+        "another thing named": 50,
+        "black cameras": 20,
+    }
     return {
         "demonstrations": 376,
         "failures": 100,

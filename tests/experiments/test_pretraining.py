@@ -24,8 +24,10 @@ from pilab.experiments.pretraining import (
     TEXT,
     TOKENS,
     WEAK,
+    amounts,
     before,
     examine,
+    exams_of,
     find_arm,
     robot,
     runs,
@@ -143,6 +145,17 @@ def web(at_home, config):
         pictures = WebPictures.open(12, progress=False, workers=1)
         return Web(
             pictures, find_lore(), VLAConfig.nano(duo.BODY, **robot(STAGES[TEXT], LAPTOP).model), Tokenizer.default()
+        )
+
+
+def test_arms_are_examined_in_what_they_learnt():
+    asked = amounts(LAPTOP)["exams"]
+    assert set(exams_of(STAGES[TEXT], asked)) == set(asked) - {"open"}
+    assert set(exams_of(BROAD["specialist, open"], asked)) == {"open", "finding", "names", "facts"}
+    assert exams_of(BROAD["generalist"], asked) == asked
+    for arm in ARMS.values():
+        assert set(arm.tasks) <= ({"put"} if "robot" in arm.data else set(arm.data)) | set(
+            arm.tasks if arm.after else ()
         )
 
 
