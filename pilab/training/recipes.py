@@ -6,6 +6,7 @@ of the scale, so that "smoke" differs from "laptop" in amounts only.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -190,6 +191,18 @@ def images(scale: Scale) -> Recipe:
     return _web(scale, Stage(1500, Rows(0, 0, 0, 48, 24)))
 
 
+def robot(scale: Scale) -> Recipe:
+    """The third stage: what a robot does, on top of what was read and seen. The web goes on beside it (arXiv:2307.15818)."""
+    if scale is Scale.SMOKE:
+        stages = Stage(2, Rows(4, 4, 0, 4, 2)), Stage(2, Rows(4, 0, 8), ("head",))
+        return dataclasses.replace(laptop(scale), stages=stages, web_pictures=12, model={**SHORT, **LOOKING, **TINY})
+    if scale is Scale.GPU:
+        stages = Stage(20_000, Rows(192, 192, 0, 128, 64)), Stage(20_000, Rows(64, 0, 2048), ("head",))
+        return dataclasses.replace(laptop(scale), stages=stages, web_pictures=100_000, model={**SHORT, **LOOKING})
+    stages = Stage(1600, Rows(24, 16, 0, 16, 8)), Stage(3600, Rows(8, 0, 448), ("head",))
+    return Recipe(stages, model={**SHORT, **LOOKING}, per_step_statistics=False)
+
+
 def _web(scale: Scale, stage: Stage, pictures: int = 12_000) -> Recipe:
     """Nothing but the synthetic web: no robot, so no success to measure."""
     quick = {"validate_every": 2, "warm_up": 1} if scale is Scale.SMOKE else {}
@@ -201,7 +214,7 @@ def _web(scale: Scale, stage: Stage, pictures: int = 12_000) -> Recipe:
 
 
 RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {
-    "laptop": laptop, "practise": practise, "teach": teach, "text": text, "images": images,
+    "laptop": laptop, "practise": practise, "teach": teach, "text": text, "images": images, "robot": robot,
 }  # fmt: skip
 
 
