@@ -198,7 +198,7 @@ def train(options: argparse.Namespace) -> None:
         print(json.dumps({"checkpoint": str(out), "hash": done.hash, **done.origin}))
     else:
         sees = recipe.has_robot or any(stage.rows.asked for stage in recipe.stages)
-        later = f"pilab train {'laptop' if sees else 'images'} --start {out} --out FOLDER"
+        later = f"pilab train {'robot' if sees else 'images'} --start {out} --out FOLDER"
         print(f"checkpoint {done.hash} in {out}")
         print(f"Next: {f'pilab evaluate {out} --suite all --seed 500000' if recipe.has_robot else later}")
 
@@ -467,7 +467,8 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb(verbs, "train", train, "train a VLA", "pilab train laptop --data runs/demos --out runs/vla")
     p.add_argument(
-        "recipe", help="text, images, laptop, practise or teach (both from --start), or MODULE:FUNCTION of your own"
+        "recipe",
+        help="text, images, robot, laptop, practise or teach (both from --start), or MODULE:FUNCTION of your own",
     )
     p.add_argument("--start", metavar="CHECKPOINT", help="go on from these weights")
     p.add_argument("--data", nargs="+", metavar="DIR", help="LeRobot datasets; collects the recipe's own if not given")

@@ -162,13 +162,13 @@ def test_answers_to_pictures_are_learnt(web):
 
 
 # ---------------------------------------------------------------------------------------------------------------- stages
-def test_stages_go_on_from_one_another(at_home, samples, smoke, tmp_path, shown):
+def test_stages_go_on_from_one_another(at_home, samples, tmp_path, shown):
     with at_home():
         text = train(find_recipe("text", Scale.SMOKE), [], tmp_path / "text", progress=False, threads=1)
         images = train(
             find_recipe("images", Scale.SMOKE), [], tmp_path / "images", start=tmp_path / "text", progress=False, threads=1
         )  # fmt: skip
-        recipe = dataclasses.replace(smoke, stages=(Stage(2, Rows(2, 0, 2, 2, 2)),), web_pictures=12)
+        recipe = dataclasses.replace(find_recipe("robot", Scale.SMOKE), success_episodes=0)
         robot = train(recipe, [samples], tmp_path / "robot", start=tmp_path / "images", progress=False, threads=1)
     assert text.model.config == images.model.config == robot.model.config and text.model.config.regions
     before, after = text.model.state_dict(), images.model.state_dict()
