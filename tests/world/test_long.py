@@ -1,5 +1,6 @@
 """Long tasks: several goals in one scene, done one after the other, counted and labelled step by step."""
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -81,7 +82,74 @@ def test_nothing_else_can_be_named(monkeypatch):
         understand("tidy up")  # what is to be done is a matter of the scene
 
 
+@pytest.mark.parametrize(("task", "kinds"), [("serve", {"dish", "fruit"}), ("pack", {"tool", "toy"})])
+def test_some_tasks_are_about_some_kinds(task, kinds):
+    """What is of another kind is there, is named by nobody, and must stay."""
+    spare = []
+    for k in range(12):
+        scene = sample_scene(VALIDATION.start + k, task)
+        facts = facts_of(scene)
+        things = {p.name for p in scene.parts if p.name in facts.rows}
+        about = {step.object for step in steps_of(scene)}
+        assert {facts.rows[thing].kind for thing in about} == kinds
+        assert things - about and not {facts.rows[thing].kind for thing in things - about} & kinds
+        assert not any(facts.noun(thing) in scene.instruction for thing in things)
+        places_there = {p.name for p in scene.parts if p.name in places.PLACES}
+        spare += [facts.rows[thing].home in places_there for thing in things - about]
+        world = World(scene)
+        for step in steps_of(scene):
+            place_at(world, step.object, at_home(scene, step))
+        monitor = Monitor(world, scene.goal)
+        other = next(iter(things - about))
+        place_at(world, other, np.add(scene.part(other).position, (0, -0.05, 0)))
+        world.step(world.state)
+        assert monitor.metrics()["wrong_moved"] is True
+    assert any(spare)  # in some, who tidies up instead would move it
+    with pytest.raises(SceneError, match=f"is of kind 'office'; '{task}' is about"):
+        sample_scene(3, task, cell=(objects.household().look("tape"), None))
+
+
+def at_home(scene, step):
+    """On the floor of a step's place."""
+    x, y, _ = scene.part(step.place).position
+    return x, y, 0.02
+
+
+def test_a_sign_is_obeyed():
+    """What it forbids at its place is no step, and undoes the whole where it is done all the same."""
+    seen, forbidden = set(), 0
+    for k in range(24):
+        scene = sample_scene(VALIDATION.start + k, "heed")
+        facts, steps = facts_of(scene), steps_of(scene)
+        (sign,) = [p.parameters["text"] for p in scene.parts if "text" in p.parameters]
+        seen.add(sign)
+        there = {p.name for p in scene.parts if p.name in places.PLACES}
+        at_home_of_its_own = [p.name for p in scene.parts if p.name in facts.rows and facts.rows[p.name].home in there]
+        left = set(at_home_of_its_own) - {step.object for step in steps}
+        near = min(there, key=lambda place: abs(scene.part(place).position[0] - scene.part("sign").position[0]))
+        for thing in left:
+            kind, home = facts.rows[thing].kind, facts.rows[thing].home
+            assert home == near
+            assert (sign, kind) == ("no food", "fruit") or sign in ("toys only", "tools only", "keep out")
+            assert sign != f"{kind}s only"
+        world = World(scene)
+        for step in steps:
+            place_at(world, step.object, at_home(scene, step))
+        assert task_of(scene).achieved(world, scene.goal)
+        for thing in left:
+            forbidden += 1
+            place_at(world, thing, at_home(scene, Goal("put", thing, near)))
+            assert not task_of(scene).achieved(world, scene.goal)
+    assert seen == {"no food", "toys only", "tools only", "keep out"} and forbidden > 8
+
+
 # ------------------------------------------------------------------------------------------------------------ doing it
+@pytest.mark.parametrize("task", ["serve", "pack", "heed"])
+def test_the_demonstrator_does_them_all(task):
+    rows = evaluate("demonstrator", task, 6, VALIDATION.start, threads=1, progress=False)
+    assert sum(row.success for row in rows) >= 5 and not any(row.metrics["wrong_moved"] for row in rows)
+
+
 def test_the_demonstrator_does_one_thing_after_the_other():
     rows = evaluate("demonstrator", "tidy", len(SCENES), VALIDATION.start, threads=1, progress=False)
     assert sum(row.success for row in rows) >= len(SCENES) - 1
@@ -139,6 +207,7 @@ def place_at(world, name, position):
     at = world.model.jnt_qposadr[joint]
     world.data.qpos[at : at + 3] = position
     world.data.qvel[:] = 0
+    mujoco.mj_kinematics(world.model, world.data)
 
 
 # ------------------------------------------------------------------------------------------------------------- learning
