@@ -477,8 +477,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=positive, help="of the network; all cores if not given")
     p.add_argument("--processes", type=positive, default=1, help="that share the rows of a step; one for each GPU")
     p.add_argument(
-        "--shard", action="store_true", help="each process holds a part of the model instead of a copy (FSDP)"
-    )
+        "--shard", action="store_true",
+        help="FSDP: each process keeps a part of the model; needs a recipe with muon=False and average=0.0",
+    )  # fmt: skip
     scaled(p), machine(p)
 
     p = verb(

@@ -63,6 +63,9 @@ def fact_quiz(
 ) -> list[Row]:
     """One row for each question about the facts of a world, without a picture; what is drawn twice is asked once.
 
+    Four in five of them training asks too, in the same words (metric `rehearsed`): who answers has kept what it was told. The
+    others were only ever read about.
+
     What stands for the scene is the question: two policies are compared on the same.
     """
     lore = find_lore(facts)
@@ -71,7 +74,7 @@ def fact_quiz(
     return [
         Row(
             unit="question", arm=arm, suite="facts", control="none", seed=seed, scene=f"{facts}: {question}",
-            success=heard == answer, metrics={},
+            success=heard == answer, metrics={"rehearsed": not text.never_asked(question)},
             clusters={"answered": heard, "facts": facts}, checkpoint=policy.fingerprint, commit=origin["commit"],
             versions=origin["versions"], instruction=question,
         )

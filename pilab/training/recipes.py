@@ -65,7 +65,7 @@ class Recipe:
     warm_up: int = 60  # steps
     clip: float = 1.0  # of the gradient's norm
     turns: int = 1  # in which a step's rows go through, their gradients added: less memory, the same step
-    average: float = 0.995  # decay of the weights' moving average, which is what is evaluated and kept
+    average: float = 0.995  # decay of the weights' moving average, which is what is evaluated and kept; 0 for none
     state_noise: float = 0.02  # on the normalised state: joints are not to be trusted to the last digit
     validate_every: int = 500  # steps
     success_every: int = 0  # steps between closed-loop measurements; 0 for none but the last
@@ -195,10 +195,14 @@ def robot(scale: Scale) -> Recipe:
     """The third stage: what a robot does, on top of what was read and seen. The web goes on beside it (arXiv:2307.15818)."""
     if scale is Scale.SMOKE:
         stages = Stage(2, Rows(4, 4, 0, 4, 2)), Stage(2, Rows(4, 0, 8), ("head",))
-        return dataclasses.replace(laptop(scale), stages=stages, web_pictures=12, model={**SHORT, **LOOKING, **TINY})
+        return dataclasses.replace(
+            laptop(scale), stages=stages, web_pictures=12, model={**SHORT, **LOOKING, **TINY}, per_step_statistics=False
+        )
     if scale is Scale.GPU:
         stages = Stage(20_000, Rows(192, 192, 0, 128, 64)), Stage(20_000, Rows(64, 0, 2048), ("head",))
-        return dataclasses.replace(laptop(scale), stages=stages, web_pictures=100_000, model={**SHORT, **LOOKING})
+        return dataclasses.replace(
+            laptop(scale), stages=stages, web_pictures=100_000, model={**SHORT, **LOOKING}, per_step_statistics=False
+        )
     stages = Stage(1600, Rows(24, 16, 0, 16, 8)), Stage(3600, Rows(8, 0, 448), ("head",))
     return Recipe(stages, model={**SHORT, **LOOKING}, per_step_statistics=False)
 

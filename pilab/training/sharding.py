@@ -1,7 +1,9 @@
-"""Fully sharded data parallelism: no process holds the whole model (Zhao et al. 2023, arXiv:2304.11277).
+"""Fully sharded data parallelism: in training no process keeps the whole model (Zhao et al. 2023, arXiv:2304.11277).
 
-Each process keeps a part of every block's weights and of their moments, and gathers a block when it is that block's turn.
-For models beyond one GPU's memory; smaller ones are better served by a copy in each process (DDP), which talks less.
+Each process keeps a part of every transformer block's weights and of their moments, and gathers a block when it is that
+block's turn; what is not in a block is gathered at once. The whole is built before it is dealt, and gathered to be saved.
+For models whose training does not fit one GPU; smaller ones are better served by a copy in each process (DDP), which talks
+less.
 
 Design choices
 --------------
@@ -25,6 +27,10 @@ from pilab.vla.model import VLA
 
 class ShardedLearner(Learner):
     """A Learner whose weights are dealt to all processes, block by block."""
+
+    strict_loading = (
+        False  # a resumed optimiser has no moments of what never had a gradient: a stage need not use it all
+    )
 
     def configure_model(self) -> None:
         """Called by Lightning when the processes are there."""

@@ -163,10 +163,9 @@ def train(
     def checkpoint() -> Checkpoint:
         spent = {"minutes": round(clock.spent / 60, 1), "flops": cost.flops}
         done = learner.model
-        if shard:  # in the first process; in others what they began with, which nobody reads
+        if shard and (weights := sharding.whole(learner.model)):  # in the first process, which writes
             done = VLA(config)
-            if weights := sharding.whole(learner.model):
-                done.load_state_dict(weights)
+            done.load_state_dict(weights)
         return Checkpoint(done, normaliser, tokenizer, words, recipe.driving, {**origin, **spent}, fast=fast)
 
     def measure(of: Checkpoint) -> list[Row]:

@@ -66,11 +66,13 @@ class Web:
 
     def _line(self, k: int, rng: np.random.Generator) -> tuple[str, str]:
         """A question and its answer, or "" and a text."""
-        asked = rng.random() < ASKED
+        said = text.question(self.lore, self.seed, k)
+        if rng.random() >= ASKED or text.never_asked(said[0]):
+            said = "", text.text(self.lore, self.seed, k)
         if self.scrambled:
-            line = " ".join(text.question(self.lore, self.seed, k)) if asked else text.text(self.lore, self.seed, k)
-            return "", text.scrambled(line, np.random.default_rng([self.seed, 49, k]))
-        return text.question(self.lore, self.seed, k) if asked else ("", text.text(self.lore, self.seed, k))
+            mixing = np.random.default_rng([self.seed, 49, k])
+            said = tuple(text.scrambled(line, mixing) for line in said)
+        return said
 
     def asked(self, rows: int, rng: np.random.Generator) -> Batch:
         """Pictures with a question each."""

@@ -338,7 +338,8 @@ class VLA(nn.Module):
         """A token for each role and camera with a picture: the features under the heat map and the glimpse at its point, as
         far as the role is in sight.
 
-        In training the glimpse is taken where the label is: what a thing is called can be learnt before it can be found.
+        Who learns to speak glimpses where the label is: what a thing is called can be learnt before it can be found. Who
+        learns to act glimpses where it found something, as at work: the expert reads these tokens too.
         """
         parts = []
         for i, (name, _, _) in enumerate(self.config.cameras):
@@ -347,7 +348,7 @@ class VLA(nn.Module):
                 tokens = self.region(found.under)
                 if self.fovea is not None:
                     points = found.points.detach()
-                    if self.training and batch.labelled is not None:
+                    if self.training and batch.labelled is not None and batch.actions is None:
                         told = batch.labelled[:, i] * batch.points[:, i, :, 2] > 0
                         points = torch.where(told[..., None], batch.points[:, i, :, :2], points)
                     patches = glimpse(batch.images[name], points, self.config.glimpse)

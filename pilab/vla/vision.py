@@ -79,6 +79,6 @@ class Vision(nn.Module):
 
 
 def coordinates(x: Tensor) -> Tensor:
-    """(B, C, h, w) → (B, 2, h, w): u and v of each cell, −1 … 1 from rim to rim."""
+    """(B, C, h, w) → (B, 2, h, w): u and v of each cell's centre, −1 … 1 from the first to the last."""
     v, u = (torch.linspace(-1, 1, n, device=x.device, dtype=x.dtype) for n in x.shape[2:])
     return torch.stack(torch.meshgrid(u, v, indexing="xy")).expand(len(x), -1, -1, -1)

@@ -152,7 +152,7 @@ def test_paired_difference_covers_the_truth():
 
 
 @settings(deadline=None)
-@given(tables, st.floats(-0.9, 0.9))
+@given(tables, st.floats(-0.9, 0.9, allow_subnormal=False))
 def test_score_uses_the_likeliest_table(table, delta):
     """The variance under a given difference, from a numerical search for the likeliest rates instead of the formula."""
     _, only_a, only_b, _ = table
@@ -290,7 +290,7 @@ def test_holm_by_hand():
 
 
 @settings(deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
+@given(st.lists(st.floats(0, 1, allow_subnormal=False), min_size=1, max_size=8), st.floats(0.001, 0.999))
 def test_holm_rejects_what_the_step_down_procedure_rejects(p_values, level):
     rejected: set[int] = set()
     for step, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

@@ -27,27 +27,33 @@ from pilab.world.bodies import duo
 SCRIPT = """
 import dataclasses, sys
 from pilab.contracts import Scale
+from pilab.training.module import Learner
 from pilab.training.recipes import Rows, Stage, find_recipe
 from pilab.training.train import train
 if __name__ == "__main__":
     stages = (Stage(3, Rows(5, 4, 7, 4, 4)), Stage(2, Rows(4, 0, 8), ("head",)))
-    smoke = find_recipe("laptop", Scale.SMOKE)
-    processes, turns, muon, shard = map(int, sys.argv[3:])
-    recipe = dataclasses.replace(smoke, stages=stages, validate_every=5, success_episodes=0, web_pictures=12, turns=turns,
+    smoke = find_recipe("robot", Scale.SMOKE)
+    processes, turns, muon, shard, killed = map(int, sys.argv[3:])
+    if killed:
+        step = Learner.training_step
+        Learner.training_step = lambda self, *a: sys.exit("killed") if self.global_step == killed else step(self, *a)
+    recipe = dataclasses.replace(smoke, stages=stages, success_episodes=0, turns=turns, validate_every=5 if muon else 2,
                                  muon=bool(muon),
                                  average=0.0)  # the last weights, not their average, which hides a step
     train(recipe, [sys.argv[1]], sys.argv[2], progress=False, threads=1, processes=processes, shard=bool(shard))
 """
 
 
-def run(samples: str, out: Path, processes: int, turns: int, muon: bool = True, shard: bool = False) -> None:
-    """Train in processes of their own."""
+def run(
+    samples: str, out: Path, processes: int, turns: int, muon: bool = True, shard: bool = False, killed: int = 0
+) -> None:
+    """Train in processes of their own; killed: at so many steps."""
     (out.parent / "script.py").write_text(SCRIPT, encoding="utf-8")
-    numbers = [str(int(n)) for n in (processes, turns, muon, shard)]
+    numbers = [str(int(n)) for n in (processes, turns, muon, shard, killed)]
     command = [sys.executable, str(out.parent / "script.py"), samples, str(out), *numbers]
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert "killed" in done.stderr if killed else done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +66,7 @@ def alone(samples, tmp_path_factory) -> Path:
 
 def validation(out: Path) -> dict[str, float]:
     """The last validation losses."""
-    (log,) = (out / "log").glob("*/metrics.csv")
+    log = max((out / "log").glob("*/metrics.csv"))  # of the last start
     rows = csv.DictReader(log.read_text(encoding="utf-8").splitlines())
     return {k: float(v) for row in rows for k, v in row.items() if k.startswith("validation/") and v}
 
@@ -76,8 +82,10 @@ def test_parts_do_what_the_whole_does(samples, tmp_path, alone, processes, turns
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch was built without torch.distributed")
 def test_a_sharded_model_learns_the_same(samples, tmp_path):
-    """Two processes with half of the weights each (FSDP), against one with all of them."""
+    """Two processes with half of the weights each (FSDP), killed on the way, against one with all of them."""
     run(samples, tmp_path / "one", 1, 1, muon=False)
+    run(samples, tmp_path / "shards", 2, 1, muon=False, shard=True, killed=3)
+    assert (tmp_path / "shards" / "resume" / "last.ckpt").exists()
     run(samples, tmp_path / "shards", 2, 1, muon=False, shard=True)
     same(tmp_path / "one", tmp_path / "shards", amiss=1e-4)  # Adam alone: more weights of which only rounding is known
 
@@ -86,7 +94,7 @@ def test_a_sharded_model_learns_the_same(samples, tmp_path):
 @pytest.mark.parametrize("compile", [False, True])
 def test_half_precision_on_cuda_learns_nearly_the_same(samples, tmp_path, compile):
     """bf16, eagerly and compiled, against single precision."""
-    smoke = dataclasses.replace(find_recipe("laptop", Scale.SMOKE), success_episodes=0)
+    smoke = dataclasses.replace(find_recipe("robot", Scale.SMOKE), success_episodes=0)
     half = dataclasses.replace(smoke, precision="bf16-mixed", compile=compile)
     for name, recipe in (("single", smoke), ("half", half)):
         train(recipe, [samples], tmp_path / name, progress=False)
@@ -111,9 +119,13 @@ def same(alone: Path, out: Path, amiss: float = 1e-5) -> None:
     assert found == pytest.approx(expected, rel=1e-3)
     one, parts = (Checkpoint.load(path).model.state_dict() for path in (alone, out))
     one.pop("grounding.heat.bias")  # no softmax feels it: its gradient is rounding, which Adam makes a step of
-    off = torch.cat([(one[name] - parts[name]).abs().flatten() for name in one])
-    # A step moves a weight by 1e-3 and more. Where a gradient is nothing but rounding, Adam makes some of a step of it.
-    assert (off > 3e-5).double().mean() < amiss and off.max() < 1e-3, off.topk(5)
+    off = {name: (one[name] - parts[name]).abs() for name in one}
+    # A step moves a weight by 1e-3 and more. Where a gradient is nothing but rounding, Adam makes some of a step of it; that
+    # is a few weights here and there, and nowhere half of those that belong together.
+    wrong = {name: float((x > 3e-5).double().mean()) for name, x in off.items()}
+    assert max(wrong.values()) < 0.5, wrong
+    assert sum(float((x > 3e-5).sum()) for x in off.values()) < amiss * sum(x.numel() for x in off.values()), wrong
+    assert max(float(x.max()) for x in off.values()) < 1e-3
     assert (out / "README.md").exists() and not list(out.glob("*.tmp"))
 
 
@@ -186,7 +198,7 @@ def test_every_part_needs_a_row(samples, tmp_path):
 @pytest.mark.slow
 def test_compiled_parts_learn_the_same(samples, tmp_path):
     """`torch.compile` needs a C++ compiler and minutes."""
-    smoke = dataclasses.replace(find_recipe("laptop", Scale.SMOKE), success_episodes=0)
+    smoke = dataclasses.replace(find_recipe("robot", Scale.SMOKE), success_episodes=0)
     for name, compile in (("eager", False), ("compiled", True)):
         train(dataclasses.replace(smoke, compile=compile), [samples], tmp_path / name, progress=False)
     assert validation(tmp_path / "compiled") == pytest.approx(validation(tmp_path / "eager"), rel=1e-3)
