@@ -31,10 +31,10 @@ class Heed(LongTask):
     paraphrases = (
         "please tidy up and mind the sign",
         "could you put everything away and follow the sign",
-        "put each thing where it belongs unless the sign forbids it",
+        "put each thing where it belongs unless the sign says no",
         "tidy the table and look at the sign please",
         "there is a sign so read it and then put all things away",
-        "clear the table but obey the sign",
+        "clear the table but follow the sign",
     )
     held_out_templates = (
         "bring some order into this but mind what is written",

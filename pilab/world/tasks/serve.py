@@ -26,7 +26,7 @@ class Serve(LongTask):
     held_out_templates = (
         "we want to eat",
         "dinner is in five minutes",
-        "guests are coming for lunch",
+        "guests are here for lunch",
     )
 
 
