@@ -64,7 +64,7 @@ def fact_quiz(
     """One row for each question about the facts of a world, without a picture; what is drawn twice is asked once.
 
     Four in five of them training asks too, in the same words (metric `rehearsed`): who answers has kept what it was told. The
-    others were only ever read about.
+    others it never asks, though the texts say the same, and other questions may touch on it.
 
     What stands for the scene is the question: two policies are compared on the same.
     """

@@ -27,9 +27,7 @@ class Experiment:
     """What is done, and how much of it at a scale."""
 
     rows: str  # its file in data_samples/rows, without the ending
-    plan: Callable[
-        [Scale], str
-    ]  # to be read before it begins: what is done and, where that is known, how long it takes
+    plan: Callable[[Scale], str]  # to be read first: what is done and, where that is known, how long it takes
     conduct: Callable[[Grid, Scale], None]
 
 

@@ -24,7 +24,7 @@ from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.experiments import Experiment, Grid, keep_rows
 from pilab.robots.collection import Recipe as Collection
 from pilab.training.data import Rows
-from pilab.training.recipes import LOOKING, SHORT, TINY, Recipe, Stage
+from pilab.training.recipes import LOOKING, SHORT, TINY, Recipe, Stage, find_recipe
 from pilab.training.train import train
 from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.policy import VLAPolicy
@@ -102,11 +102,12 @@ def find_arm(name: str) -> Arm:
 
 def before(arm: Arm, scale: Scale) -> Recipe | None:
     """The stages before the robot as one recipe; None where there are none."""
-    again = arm.before == FULL  # what was read goes on being read
-    sizes = {"text": (600, Rows(0, 0, 0, 0, 96)), "images": (2250, Rows(0, 0, 0, 32, 8 * again))}
-    if scale is Scale.SMOKE:
-        sizes = {"text": (1, Rows(0, 0, 0, 0, 4)), "images": (1, Rows(0, 0, 0, 4, 2 * again))}
-    stages = tuple(Stage(*sizes[name]) for name in arm.before)
+    size = Scale.SMOKE if scale is Scale.SMOKE else Scale.LAPTOP  # it is the laptop's stages that are taken apart
+    known = {name: find_recipe(name, size).stages[0] for name in FULL}
+    if arm.before != FULL:  # only what was read before goes on being read
+        rows = known["images"].rows
+        known["images"] = dataclasses.replace(known["images"], rows=dataclasses.replace(rows, read=0))
+    stages = tuple(known[name] for name in arm.before)
     return dataclasses.replace(_plain(scale), stages=stages, **_web(arm)) if stages else None
 
 
@@ -184,7 +185,7 @@ EPISODES: Mapping[str, tuple[str, tuple[str, ...], str]] = {  # exam → task, t
     "black cameras": ("put", objects.HANDLED, "black"),
 }
 FINDING: Mapping[str, tuple[str, ...]] = {"finding": objects.HANDLED, "finding reserved things": objects.RESERVED}
-EXAMS = (*EPISODES, *FINDING, "names", "facts", "facts never asked")  # no episodes but for the first
+EXAMS = (*EPISODES, *FINDING, "names", "facts", "facts never asked")  # from FINDING on, nothing moves
 
 
 def examine(policy: VLAPolicy, exam: str, number: int, arm: str) -> list[Row]:

@@ -177,9 +177,7 @@ def text(scale: Scale) -> Recipe:
     """The first stage of pretraining: what things are and where they belong, before anything is seen."""
     if scale is Scale.SMOKE:
         return _web(scale, Stage(2, Rows(0, 0, 0, 0, 4)))
-    return _web(
-        scale, Stage(20_000, Rows(0, 0, 0, 0, 512)) if scale is Scale.GPU else Stage(1500, Rows(0, 0, 0, 0, 96))
-    )
+    return _web(scale, Stage(20_000, Rows(0, 0, 0, 0, 512)) if scale is Scale.GPU else Stage(600, Rows(0, 0, 0, 0, 96)))
 
 
 def images(scale: Scale) -> Recipe:
@@ -188,7 +186,7 @@ def images(scale: Scale) -> Recipe:
         return _web(scale, Stage(2, Rows(0, 0, 0, 4, 2)), 12)
     if scale is Scale.GPU:
         return _web(scale, Stage(20_000, Rows(0, 0, 0, 384, 128)), 100_000)
-    return _web(scale, Stage(1500, Rows(0, 0, 0, 48, 24)))
+    return _web(scale, Stage(2250, Rows(0, 0, 0, 32, 8)))
 
 
 def robot(scale: Scale) -> Recipe:

@@ -28,9 +28,9 @@ from pilab.vla.model import VLA
 class ShardedLearner(Learner):
     """A Learner whose weights are dealt to all processes, block by block."""
 
-    strict_loading = (
-        False  # a resumed optimiser has no moments of what never had a gradient: a stage need not use it all
-    )
+    # A resumed optimiser has no moments of what never had a gradient: a stage need not use all of the model. (Lightning's
+    # switch is for the weights as well; those come from the run's own folder, whose plan was compared.)
+    strict_loading = False
 
     def configure_model(self) -> None:
         """Called by Lightning when the processes are there."""

@@ -69,9 +69,7 @@ class VLAConfig:
     patch: int = 32  # pixels to a side of what one image token sums up
     window: int = 2  # cells around the hottest one that a point is the mean of; 0 for the whole heat map
     image_tokens: bool = True  # False leaves the points as the only way from pixels to actions
-    regions: bool = (
-        False  # the trunk also reads what each point is on, and its glimpse: who looks at a thing can name it
-    )
+    regions: bool = False  # the trunk also reads what each point is on: who looks at a thing can name it
     glimpse: int = 20  # pixels to a side of the patch around a point; 0 for none
     clean: bool = True  # predict the clean chunk rather than the velocity
     robust: float = 0.05  # c of the pseudo-Huber loss, in standard deviations; 0 for the mean square

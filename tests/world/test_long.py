@@ -6,6 +6,7 @@ import pytest
 
 from pilab.contracts import ENVIRONMENT_STATE, SCENE, Goal, PolicyError, ReservedError, SceneError, Thought, points_key
 from pilab.data.lerobot import LeRobotDataset
+from pilab.data.web.lore import SIGNS
 from pilab.evaluation.rollout import evaluate
 from pilab.robots.collection import Recipe, collect
 from pilab.robots.executor import Executor, batch
@@ -140,7 +141,9 @@ def test_a_sign_is_obeyed():
             forbidden += 1
             place_at(world, thing, at_home(scene, Goal("put", thing, near)))
             assert not task_of(scene).achieved(world, scene.goal)
-    assert seen == {"no food", "toys only", "tools only", "keep out"} and forbidden > 8
+    assert (
+        seen == {"no food", "toys only", "tools only", "keep out"} <= set(SIGNS) and forbidden > 8
+    )  # the web says what they mean
 
 
 # ------------------------------------------------------------------------------------------------------------ doing it
