@@ -348,8 +348,9 @@ class Scene:
 class Thought:
     """What a policy has in mind between two actions: language, points, and a memory of its own.
 
-    `subtask` is the text that conditions the action (ℓ̂ in π0.5, arXiv:2504.16054); `chain` is all the words that led to
-    it. A person's correction is a Thought too, with `author="person"`.
+    `subtask` is the text that conditions the action (ℓ̂ in π0.5, arXiv:2504.16054); `chain` holds the sentences that led to
+    it, in order. A person's correction is a Thought too, with `author="person"`: a subtask to act on, or a chain without
+    one, to think on from.
     """
 
     subtask: str | None = None

@@ -69,6 +69,7 @@ class Episode:
     waiting: tuple[int, int, np.ndarray] | None = None  # (ready at this step, actions left when asked, chunk)
     lead: int = 0  # steps that the last answer took: how early the next one must be asked for
     coached: bool = False  # a person's words stand until the task changes
+    suggested: tuple[str, ...] = ()  # sentences that its thoughts begin with, until the task changes
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,21 @@ class Executor:
 
     def instruct(self, episode: Episode, task: str) -> None:
         """Change the task: the policy thinks and plans anew at the next step."""
-        episode.task, episode.thought, episode.coached = task, Thought(), False
+        episode.task, episode.thought, episode.coached, episode.suggested = task, Thought(), False, ()
         episode.think_at, episode.replan = episode.steps, True
 
     def say(self, episode: Episode, subtask: str) -> None:
         """Change the subtask, as a coach does; it stands until the next `say` or `instruct`."""
-        episode.thought = dataclasses.replace(episode.thought, subtask=subtask, chain=(subtask,), author="person")
+        episode.thought = dataclasses.replace(episode.thought, subtask=subtask, chain=(), author="person")
         episode.coached, episode.replan = True, True
+
+    def suggest(self, episode: Episode, chain: Sequence[str]) -> None:
+        """Begin its thoughts for it: the policy thinks on from these sentences, now and until the task changes.
+
+        What a person holds to be so ("i see the lemon") is thus not overruled a second later. No sentences: think freely.
+        """
+        episode.suggested, episode.coached = tuple(chain), False
+        episode.think_at, episode.replan = episode.steps, True
 
     def step(
         self, episodes: Sequence[Episode], observations: Sequence[Observation], thought: Thought | None = None
@@ -223,7 +232,13 @@ class Executor:
         due = [i for i, e in enumerate(episodes) if self._must_think(e)]
         if not due:
             return
-        new = self.policy.think(batch([told[i] for i in due]), [episodes[i].thought for i in due])
+        previous = [
+            dataclasses.replace(e.thought, subtask=None, chain=e.suggested, author="person")
+            if e.suggested
+            else e.thought
+            for e in (episodes[i] for i in due)
+        ]
+        new = self.policy.think(batch([told[i] for i in due]), previous)
         if len(new) != len(due):
             raise PolicyError(f"{type(self.policy).__name__}.think returned {len(new)} thoughts; expected {len(due)}")
         for i, thought in zip(due, new, strict=True):

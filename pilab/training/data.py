@@ -49,13 +49,13 @@ from pilab.data.pointing import PointingScenes
 from pilab.data.schema import SUBTASK
 from pilab.training.phrases import instruct, meant, pointing, rephrase
 from pilab.training.web import Web
-from pilab.training.wording import between, stacked, words
 from pilab.vla.actions import Normaliser, find_space, proprioception
 from pilab.vla.fast import BEGIN, TOKENS, FastTokenizer
 from pilab.vla.grounding import ROLES, glimpse_pixels
 from pilab.vla.model import Batch, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
 from pilab.vla.views import viewpoints
+from pilab.vla.wording import between, stacked, words
 from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, steps_of, task_of
 

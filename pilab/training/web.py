@@ -22,10 +22,10 @@ from pilab.data.web import WEB, text
 from pilab.data.web.lore import Lore
 from pilab.data.web.pictures import CAMERA, VERSION, WebPictures
 from pilab.data.web.questions import ASKERS, Picture, Question, ask
-from pilab.training.wording import answers, between, stacked, words
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
+from pilab.vla.wording import answers, between, stacked, words
 
 TEXTS = 1_000_000  # there are so many; a training sees a fraction
 ASKED = 0.2  # share of text rows that are a question and its answer

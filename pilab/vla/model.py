@@ -162,6 +162,7 @@ class Batch:
     glimpses: Tensor | None = None  # (B, C, R, g, g, 3) uint8, where there are no images to take them from
     answer: Tensor | None = None  # (B, M) pieces: the thought, from its first piece to the end piece
     answer_mask: Tensor | None = None  # (B, M) bool
+    learnt: Tensor | None = None  # (B, M) bool: pieces of it that are learnt; what was put into its mouth is only read
     actions: Tensor | None = None  # (B, H, D) normalised
     action_mask: Tensor | None = None  # (B, H, D) 0 or 1
 
@@ -173,7 +174,11 @@ class Batch:
 
     def part(self, index: int, parts: int) -> Batch:
         """Rows `index`, `index` + `parts`, …: what one process of several sees, or one turn."""
-        take = lambda x: {k: v[index::parts] for k, v in x.items()} if isinstance(x, dict) else x[index::parts]  # noqa: E731
+        return self.rows(slice(index, None, parts))
+
+    def rows(self, which: slice | Tensor) -> Batch:
+        """Some of the rows."""
+        take = lambda x: {k: v[which] for k, v in x.items()} if isinstance(x, dict) else x[which]  # noqa: E731
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return Batch(**{name: None if x is None else take(x) for name, x in values.items()})
 
@@ -188,10 +193,15 @@ class Batch:
             found["visible"] = self.known.sum((0, 2))
             found["heat"] = found["points"] = (self.known * self.points[..., 2]).sum((0, 2))
         if self.answer_mask is not None:
-            found["language"] = self.answer_mask[:, 1:].sum()
+            found["language"] = self.spoken.sum()
         if self.action_mask is not None:
             found["action"] = self.action_mask.sum()
         return {name: count.clamp(min=1) / parts for name, count in found.items()}
+
+    @property
+    def spoken(self) -> Tensor:
+        """(B, M − 1) bool: pieces of the answer that are learnt. The first one is given."""
+        return (self.answer_mask if self.learnt is None else self.learnt & self.answer_mask)[:, 1:]
 
     @property
     def known(self) -> Tensor:
@@ -432,8 +442,7 @@ class VLA(nn.Module):
         if batch.answer is not None:
             logits = seen.answer @ self.text.embed.weight.T
             each = F.cross_entropy(logits.transpose(1, 2), batch.answer[:, 1:], reduction="none")
-            mask = batch.answer_mask[:, 1:]
-            losses["language"] = (each * mask).sum() / counts["language"]
+            losses["language"] = (each * batch.spoken).sum() / counts["language"]
         if batch.actions is not None:
             context = self.context(batch, seen, insulate)
             losses["action"] = self.head.loss(context, batch.actions, batch.action_mask, counts["action"], drawn)
@@ -462,10 +471,13 @@ class VLA(nn.Module):
         return self.head.sample(context, noise, mask), seen
 
     @torch.no_grad()
-    def think(self, batch: Batch, first: int, end: int, most: int | None = None) -> Tensor:
+    def think(
+        self, batch: Batch, first: int, end: int, most: int | None = None, begun: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """The thought, greedily, piece by piece: (B, at most `most`) pieces after `first`, `end` and beyond included.
 
-        most: answer_length, if it is not given.
+        most: answer_length, if it is not given. begun: pieces (B, n) and mask (B, n) that it begins with, whatever would have
+        come to mind.
         """
         seen = self.perceive(batch, words=True)
         rows = len(batch.text)
@@ -482,6 +494,8 @@ class VLA(nn.Module):
                 for old, new in zip(cache, own, strict=True)
             ]
             piece = (out @ self.text.embed.weight.T).argmax(-1)
+            if begun is not None and i < begun[0].shape[1]:
+                piece = torch.where(begun[1][:, i, None], begun[0][:, i, None], piece)
             pieces.append(piece.masked_fill(done[:, None], end))
             done |= piece[:, 0] == end
             if done.all():

@@ -2,7 +2,8 @@
 
 Design choices
 --------------
-* `act` reads ℓ = the thought's subtask, else the instruction; `think` reads the instruction. No other text reaches either.
+* `act` reads ℓ = the thought's subtask, else the instruction; `think` reads the instruction. No other text reaches either,
+  but for the sentences with which a person begins a thought: it thinks on from there.
 * Points in a thought override the heat maps': a person who drags a point moves the hand.
 * Words never seen in training are accepted and **flagged** in the thought (`memory["unseen"]`), never dropped in silence.
 * What is missing or not finite is refused with a reason; the Executor never sees a chunk made from NaN.
@@ -11,7 +12,7 @@ Design choices
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.fast import BEGIN, TOKENS
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch
+from pilab.vla.thoughts import CHAIN, SUBTASK, read
 from pilab.vla.views import viewpoints
+from pilab.vla.wording import stacked
 from pilab.world.scenes import find_body
 
 
@@ -78,12 +81,9 @@ class VLAPolicy(Policy):
         memories = [{"unseen": words} if words else {} for words in unseen]
         if not self.checkpoint.driving.thinks:
             return [Thought(memory=m) for m in memories]
-        texts = self._spoken(self._batch(observation, tasks), "<subtask>")
-        readable = self.checkpoint.tokenizer.encode
-        texts = [text if readable(text) else "" for text in texts]  # what cannot be read back is no thought
-        return [
-            Thought(subtask=t or None, chain=(t,) if t else (), memory=m) for t, m in zip(texts, memories, strict=True)
-        ]
+        begun = [t.chain if t.author == "person" and t.subtask is None else () for t in previous]
+        found = self._thoughts(self._batch(observation, tasks), begun, self.checkpoint.driving.chain)
+        return [dataclasses.replace(thought, memory=m) for thought, m in zip(found, memories, strict=True)]
 
     def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
         """(B, H, A) joint targets."""
@@ -134,30 +134,65 @@ class VLAPolicy(Policy):
             looks.append(Look(points, {camera: g.heat[i].cpu().numpy() for camera, g in seen.grounding.items()}))
         return looks
 
+    def ponder(
+        self, images: Mapping[str, np.ndarray], tasks: Sequence[str], *, chain: bool | None = None,
+        begun: Sequence[Sequence[str]] | None = None, rows: int = 64,
+    ) -> list[Thought]:  # fmt: skip
+        """What it would think at these pictures and instructions: `think` without a robot, for B single frames.
+
+        images: as `say` takes them. chain: how it thinks, if not as it is driven. begun: sentences that each thought begins
+        with (then it is a chain). rows: at once. Raises as `say` does.
+        """
+        chain = self.checkpoint.driving.chain if chain is None else chain
+        begun, found = begun or [()] * len(tasks), []
+        for some, batch in self._asked(images, tasks, rows):
+            found += self._thoughts(batch, begun[some], chain)
+        return found
+
     def say(self, images: Mapping[str, np.ndarray], questions: Sequence[str], rows: int = 64) -> list[str]:
         """Answers to a question about each picture, or about none: camera → (B, H, W, 3) uint8, B questions.
 
         For who was asked about pictures in training (the recipe `images`); others say what comes to mind. rows: at once.
         Raises `UnknownNameError` for a camera it does not have, `PolicyError` for pictures of another size or no words.
         """
-        shown = {}
-        for camera, image in images.items():
-            _, height, width = self.config.cameras[_index(camera, self.cameras, "camera")]
-            shown[camera] = _picture(camera, image, (len(questions), height, width, 3))
-        answers = []
-        for start in range(0, len(questions), rows):
-            some = slice(start, start + rows)
-            text, mask = self._heard(questions[some])
-            batch = Batch(text, mask, images={camera: image[some] for camera, image in shown.items()} or None)
-            answers += self._spoken(batch.to(self.device), "<answer>")
+        tokenizer, answers = self.checkpoint.tokenizer, []
+        for _, batch in self._asked(images, questions, rows):
+            pieces = self.model.think(batch, tokenizer.piece("<answer>"), tokenizer.eos)
+            answers += [tokenizer.decode([int(p) for p in row[: _length(row, tokenizer.eos)]]) for row in pieces]
         return answers
 
     # -------------------------------------------------------------------------------------------------------------- parts
-    def _spoken(self, batch: Batch, first: str) -> list[str]:
-        """What comes to mind behind a reserved piece, in words."""
-        tokenizer = self.checkpoint.tokenizer
-        pieces = self.model.think(batch, tokenizer.piece(first), tokenizer.eos)
-        return [tokenizer.decode([int(p) for p in row[: _length(row, tokenizer.eos)]]) for row in pieces]
+    def _asked(
+        self, images: Mapping[str, np.ndarray], texts: Sequence[str], rows: int
+    ) -> Iterator[tuple[slice, Batch]]:
+        """Batches of pictures, with a text each, and which of them they hold."""
+        shown = {}
+        for camera, image in images.items():
+            _, height, width = self.config.cameras[_index(camera, self.cameras, "camera")]
+            shown[camera] = _picture(camera, image, (len(texts), height, width, 3))
+        for start in range(0, len(texts), rows):
+            some = slice(start, start + rows)
+            text, mask = self._heard(texts[some])
+            batch = Batch(text, mask, images={camera: image[some] for camera, image in shown.items()} or None)
+            yield some, batch.to(self.device)
+
+    def _thoughts(self, batch: Batch, begun: Sequence[Sequence[str]], chain: bool) -> list[Thought]:
+        """What comes to mind, row by row; with a chain where one is asked for, or begun."""
+        tokenizer, found = self.checkpoint.tokenizer, [Thought()] * len(begun)
+        for chained in (True, False):
+            rows = [i for i, sentences in enumerate(begun) if (chain or bool(sentences)) == chained]
+            if not rows:
+                continue
+            first = tokenizer.piece(CHAIN if chained else SUBTASK)
+            told = [tokenizer.encode(" ".join(begun[i])) for i in rows]
+            start = stacked(told, tokenizer.pad) if any(told) else None
+            some = batch.rows(torch.tensor(rows, device=batch.text.device))
+            pieces = self.model.think(
+                some, first, tokenizer.eos, begun=start and tuple(x.to(self.device) for x in start)
+            )
+            for i, row in zip(rows, pieces.tolist(), strict=True):
+                found[i] = read(tokenizer, [first, *row], self.cameras[0])
+        return found
 
     def _texts(self, observation: Observation, thought: Sequence[Thought]) -> list[str]:
         """ℓ for each row."""

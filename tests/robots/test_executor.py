@@ -28,10 +28,12 @@ class Recorder(Policy):
     told: list = field(default_factory=list)
     thoughts: list = field(default_factory=list)
     thinks: list = field(default_factory=list)
+    previous: list = field(default_factory=list)
     plans: int = 0
 
     def think(self, observation, previous):
         self.thinks.append([t.subtask for t in previous])
+        self.previous.append(previous)
         return [Thought(subtask=f"thought {len(self.thinks)}", memory={"n": len(self.thinks)}) for _ in previous]
 
     def act(self, observation, thought):
@@ -126,6 +128,22 @@ def test_say_stands_until_the_next_word():
     executor.instruct(episode, "do that")
     drive(executor, 2, episode)
     assert len(policy.thinks) == thought + 1
+
+
+def test_suggested_sentences_begin_every_thought_until_the_task_changes():
+    policy = Recorder(think_interval=2)
+    executor = Executor(policy, BODY)
+    episode = executor.begin("do it", 7)
+    drive(executor, 2, episode)
+    executor.say(episode, "lift the apple")
+    executor.suggest(episode, ["i see the lemon."])
+    drive(executor, 5, episode)
+    begun = [previous[0] for previous in policy.previous[1:]]
+    assert len(begun) == 3 and not episode.coached  # the policy thinks again, at once and then as often as ever
+    assert {(t.subtask, t.chain, t.author) for t in begun} == {(None, ("i see the lemon.",), "person")}
+    executor.instruct(episode, "do that")
+    drive(executor, 2, episode)
+    assert policy.previous[-1][0].author != "person"
 
 
 def test_an_explicit_thought_replaces_and_nothing_is_a_thought():

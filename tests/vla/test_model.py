@@ -463,6 +463,38 @@ def test_word_by_word_is_what_was_learnt_at_once(tiny, lively):
     assert len({tuple(row) for row in pieces.tolist()}) > 1
 
 
+def test_a_thought_goes_on_from_how_it_was_begun(tiny, lively):
+    config = tiny(answer_length=6)
+    model, batch = lively(config), dataclasses.replace(config.fake_batch(), answer=None)
+    free = model.think(batch, FIRST, end=-1)
+    begun, mask = (
+        torch.tensor([[9, 8, 7], [9, 8, 0], [0, 0, 0]]),
+        torch.tensor([[1, 1, 1], [1, 1, 0], [0, 0, 0]]).bool(),
+    )
+    pieces = model.think(batch, FIRST, end=-1, begun=(begun, mask))
+    assert torch.equal(pieces[:, :3][mask], begun[mask])
+    assert torch.equal(pieces[2], free[2])  # nothing was put into its mouth
+    longer = torch.cat([begun[:1], pieces[:1, 3:5]], 1)  # what came to mind, said for it, changes nothing
+    again = model.think(batch.rows(torch.tensor([0])), FIRST, end=-1, begun=(longer, torch.ones_like(longer).bool()))
+    assert torch.equal(again, pieces[:1])
+
+
+def test_what_was_put_into_its_mouth_is_read_and_not_learnt(tiny, lively):
+    model, batch = lively(tiny()), tiny().fake_batch()
+    batch.learnt = batch.answer_mask.clone()
+    batch.learnt[:, :3] = False  # of five pieces: the first is given, two are not learnt, two are
+    embed = model.text.embed.weight
+    other = dataclasses.replace(batch, answer=batch.answer.clone())
+    other.answer[:, 2] = 4 + (other.answer[:, 2] + 1) % 100
+    with torch.no_grad():
+        logits = model.perceive(batch).answer @ embed.T
+        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch.answer[:, 1:], reduction="none")
+        loss = model.loss(batch)["language"]
+        torch.testing.assert_close(loss, each[:, 2:].mean())
+        assert batch.counts()["language"] == 2 * len(batch.answer)
+        assert not torch.isclose(model.loss(other)["language"], loss, atol=1e-6)  # it is read
+
+
 @pytest.mark.parametrize("gone", [("images",), ("images", "state"), ("state",)], ids=["state", "text", "pictures"])
 def test_an_answer_needs_neither_state_nor_pictures(tiny, lively, gone):
     config = tiny(answer_length=3)

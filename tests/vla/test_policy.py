@@ -251,7 +251,26 @@ def test_points_of_unknown_cameras_and_roles_are_refused(policy, seen):
 def test_a_thought_is_words(policy, seen):
     for thought in policy.think(seen, NOTHING):
         assert thought.author == "policy" and not thought.points
-        assert thought.subtask is None or (isinstance(thought.subtask, str) and thought.chain == (thought.subtask,))
+        assert thought.subtask is None or (isinstance(thought.subtask, str) and thought.chain == ())
+
+
+def test_a_thought_goes_on_from_what_a_person_began(policy, seen):
+    begun = Thought(chain=("i see the apple.",), author="person")
+    thoughts = policy.think(seen, [begun, *NOTHING[1:]])
+    assert thoughts[0].chain[0] == "i see the apple." and thoughts[0].author == "policy"
+    assert thoughts[1:] == policy.think(seen, NOTHING)[1:]
+    # Words that a policy thought before, or a subtask that a person said, begin nothing.
+    for other in (dataclasses.replace(begun, author="policy"), dataclasses.replace(begun, subtask="let go")):
+        assert policy.think(seen, [other, *NOTHING[1:]]) == policy.think(seen, NOTHING)
+
+
+def test_pondering_needs_no_robot(policy, seen):
+    shown = {"base": seen[image_key("base")]}
+    free = policy.ponder(shown, seen[TASK], chain=False)
+    assert policy.ponder(shown, seen[TASK], rows=2) == free  # as it is driven; in any portions
+    begun = policy.ponder(shown, seen[TASK], begun=[("let go.",), *[()] * 4])
+    assert begun[0].chain[0] == "let go." and begun[1:] == free[1:]
+    assert all(len(t.chain) for t in policy.ponder(shown, seen[TASK], chain=True) if t.subtask is None)
 
 
 def test_a_thought_follows_from_the_instruction_not_from_the_last_thought(policy, seen):

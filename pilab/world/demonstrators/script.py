@@ -168,7 +168,7 @@ class Script(Policy):
         memory["speed"] = min(memory["speed"] + 0.4 * self.manner.pace, self.manner.pace)
         memory["free"] = free
         text = task_of(now.scene).subtasks(now.scene, facts_of(now.scene))[subtask]
-        return Thought(subtask=text, chain=(text,), author="demonstrator", memory=memory)
+        return Thought(subtask=text, author="demonstrator", memory=memory)
 
     def _act(self, now: Situation, thought: Thought) -> np.ndarray:
         """(A,) joint targets: every hand one step nearer to its aim, idle arms at home."""

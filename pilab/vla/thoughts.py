@@ -1,0 +1,79 @@
+"""A thought as the trunk writes it, piece by piece, and as it is read back.
+
+    <answer> i see the apple. the apple is a fruit. fruits belong in the bowl. <subtask> pick up the apple <eos>
+    <subtask> pick up the apple <image> <loc041> <loc077> <loc103> <loc020> <eos>
+
+Design choices
+--------------
+* **The first piece says how it is thought**: a chain begins as any answer does, a subtask that comes to mind at once with
+  `<subtask>`. Who was taught both can be asked for either, with the same weights.
+* A chain is made of sentences such as the web says (π0.5's subtask, arXiv:2504.16054, led up to as in ECoT, arXiv:2407.08693).
+* **Where to look** may follow: the object, then the place, in the first camera, in steps of 1/128 of the picture as
+  PaliGemma says them (arXiv:2407.07726). What is out of sight is `<unk>`.
+* Whatever comes, something is read: a thought without a readable subtask is a chain that came to nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from pilab.contracts import Thought
+from pilab.vla.grounding import ROLES
+from pilab.vla.tokenizer import LOCATIONS, Tokenizer
+
+CHAIN, SUBTASK, POINTS, UNSEEN = "<answer>", "<subtask>", "<image>", "<unk>"
+
+
+def write(
+    tokenizer: Tokenizer, subtask: str, chain: Sequence[str] = (), points: Mapping[str, Sequence[float]] | None = None
+) -> list[int]:
+    """Pieces from the first to the end piece. points: role → (u, v) in 0 … 1 of the first camera."""
+    said = [tokenizer.piece(CHAIN), *tokenizer.encode(" ".join(chain))] if chain else []
+    said += [tokenizer.piece(SUBTASK), *tokenizer.encode(subtask)]
+    if points is not None:
+        said.append(tokenizer.piece(POINTS))
+        for role in ROLES:
+            said += [_step(tokenizer, x) for x in points[role]] if role in points else [tokenizer.piece(UNSEEN)]
+    return [*said, tokenizer.eos]
+
+
+def read(tokenizer: Tokenizer, pieces: Sequence[int], camera: str) -> Thought:
+    """The thought in pieces, from the first to the end piece, if there is one. camera: of its points."""
+    pieces = [int(p) for p in pieces]
+    pieces = pieces[: pieces.index(tokenizer.eos)] if tokenizer.eos in pieces else pieces
+    told, pointed = _parted(pieces, tokenizer.piece(POINTS))
+    before, after = _parted(told, tokenizer.piece(SUBTASK))
+    chain, subtask = tokenizer.decode(before), tokenizer.decode(after)
+    if not tokenizer.encode(subtask):  # what cannot be read back is no thought
+        subtask = ""
+    points = _points(tokenizer, pointed)
+    return Thought(subtask or None, tuple(sentences(chain)), {camera: points} if points else {})
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, each with its full stop."""
+    return [found.strip() for found in re.findall(r"[^.]+\.?", text) if found.strip()]
+
+
+def _parted(pieces: list[int], at: int) -> tuple[list[int], list[int]]:
+    """What stands before a piece, and what behind it; all stands before one that is not there."""
+    where = pieces.index(at) if at in pieces else len(pieces)
+    return pieces[:where], pieces[where + 1 :]
+
+
+def _step(tokenizer: Tokenizer, x: float) -> int:
+    return tokenizer.piece("<loc000>") + min(int(x * LOCATIONS), LOCATIONS - 1)
+
+
+def _points(tokenizer: Tokenizer, pieces: Sequence[int]) -> dict[str, tuple[float, float]]:
+    """Role → (u, v), the middle of its step; what is no pair of locations is no point."""
+    first, found, at = tokenizer.piece("<loc000>"), {}, 0
+    for role in ROLES:
+        pair = [piece - first for piece in pieces[at : at + 2]]
+        if len(pair) == 2 and all(0 <= x < LOCATIONS for x in pair):
+            found[role] = ((pair[0] + 0.5) / LOCATIONS, (pair[1] + 0.5) / LOCATIONS)
+            at += 2
+        else:
+            at += 1
+    return found
