@@ -7,7 +7,7 @@ Design choices
   actions. *Watched*: the same without state and actions, from episodes that only show how it is done. *Pointing*: pictures
   of many more layouts, words and points, nothing to do. *Point-only*: no pictures; the expert is told the labelled points,
   and learns to act on them from many more frames than vision could afford. *Asked* and *read* are of the synthetic web: see
-  `web`.
+  `web`; *thought* are single frames: see `frames`.
 * Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask of some moment
   from a second ago to a blink ahead: a robot that thinks once a second acts on thoughts that old, and now and then thinks
   "leave it there" a blink too early, which must not make it drop what it holds.
@@ -47,7 +47,10 @@ from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.pointing import PointingScenes
 from pilab.data.schema import SUBTASK
+from pilab.data.web.lore import find_lore
+from pilab.training.frames import Frames
 from pilab.training.phrases import instruct, meant, pointing, rephrase
+from pilab.training.thoughts import AT_ONCE, Said, Thinking, pieces, think
 from pilab.training.web import Web
 from pilab.vla.actions import Normaliser, find_space, proprioception
 from pilab.vla.fast import BEGIN, TOKENS, FastTokenizer
@@ -56,6 +59,7 @@ from pilab.vla.model import Batch, VLAConfig
 from pilab.vla.tokenizer import Tokenizer
 from pilab.vla.views import viewpoints
 from pilab.vla.wording import between, stacked, words
+from pilab.world import objects
 from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, steps_of, task_of
 
@@ -74,6 +78,7 @@ class Rows:
     asked: int = 0  # pictures of the web with a question
     read: int = 0  # texts of the web
     watched: int = 0  # pictures of episodes without actions
+    thought: int = 0  # pictures of the web as a robot sees them, with what to think
 
 
 class Demonstrations:
@@ -312,15 +317,18 @@ class Mixture(torch.utils.data.IterableDataset):
         self, demonstrations: Demonstrations | None, scenes: PointingScenes | None, normaliser: Normaliser,
         tokenizer: Tokenizer, rows: Rows | Callable[[int], Rows], seed: int, stale: int = 10, untold: bool = False,
         web: Web | None = None, fast: FastTokenizer | None = None, turns: int = 1, tagged: bool = False,
+        thinking: Thinking = AT_ONCE, frames: Frames | None = None,
     ) -> None:  # fmt: skip
         """demonstrations: None where there are no rows of a robot. rows: of every step, or of each. untold: pictures come from
         frames without points, if there are any. web: where rows are asked or read. fast: the trunk also writes chunks.
-        turns: how often each step comes. tagged: ℓ begins with how well the episode went, where somebody said so.
+        turns: how often each step comes. tagged: ℓ begins with how well the episode went, where somebody said so. thinking:
+        what a thought of the demonstrations is made of. frames: where rows are thought.
         """
         super().__init__()
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
         self.web, self.fast, self.turns, self.tagged, self.start = web, fast, turns, tagged, 0
+        self.thinking, self.frames = thinking, frames
         if demonstrations is not None:
             self.config = demonstrations.config
             rest = demonstrations.training[~demonstrations.pointed[demonstrations.training]]
@@ -352,6 +360,8 @@ class Mixture(torch.utils.data.IterableDataset):
             batches.append(self.web.read(rows.read, rng))
         if rows.watched and d is not None and len(d.shown):
             batches.append(self.demonstrated(rng.choice(d.shown, rows.watched), rng, acts=False))
+        if rows.thought:
+            batches.append(self.frames.draw(rows.thought, rng))
         return batches
 
     def held_out(self, rows: int = 256) -> list[Batch]:
@@ -374,24 +384,45 @@ class Mixture(torch.utils.data.IterableDataset):
         batch.images = {n: torch.from_numpy(d.take(image_key(n), frames)) for n, _, _ in self.config.cameras}
         if d.labels["points"]:
             batch.points, batch.labelled = map(torch.from_numpy, d.points(frames, texts))
-        spoken = self._spoken(frames, whole, acts)
+        spoken, learnt = self._spoken(frames, whole, acts, rng)
         if any(spoken):
             batch.answer, batch.answer_mask = stacked(spoken, self.tokenizer.pad)
+            if max(learnt) > 1:
+                batch.learnt = torch.arange(batch.answer.shape[1]) >= torch.tensor(learnt)[:, None]
         return batch
 
-    def _spoken(self, frames: np.ndarray, whole: np.ndarray, acts: bool) -> list[list[int]]:
-        """What the trunk is to write for each row: the thought where ℓ is the instruction, else the chunk, or nothing."""
+    def _spoken(
+        self, frames: np.ndarray, whole: np.ndarray, acts: bool, rng: np.random.Generator
+    ) -> tuple[list[list[int]], list[int]]:
+        """What the trunk is to write for each row: the thought where ℓ is the instruction, else the chunk, or nothing. And
+        from which piece on it is learnt.
+        """
         d, t = self.demonstrations, self.tokenizer
         thinks = whole & (d.subtask[frames] != "")
-        rows: list[list[int]] = [
-            between(t, t.encode(str(d.subtask[frame])), "<subtask>") if thought else []
-            for frame, thought in zip(frames, thinks, strict=True)
-        ]
+        rows: list[list[int]] = [[] for _ in frames]
+        learnt = [1] * len(frames)
+        for row in np.flatnonzero(thinks):
+            rows[row], learnt[row] = self._thought(frames[row], rng)
         if self.fast is not None and acts:
             writes = np.flatnonzero(~thinks & d.within(frames).all(1))
             for row, tokens in zip(writes, self.fast.encode(d.chunks(frames[writes])), strict=True):
                 rows[row] = between(t, [t.piece(TOKENS) + token for token in tokens], BEGIN)
-        return rows
+        return rows, learnt
+
+    def _thought(self, frame: int, rng: np.random.Generator) -> tuple[list[int], int]:
+        """The thought of a frame in pieces, and at which of them learning begins."""
+        d, thinking = self.demonstrations, self.thinking
+        said, scene = Said(str(d.subtask[frame])), d.scenes[d.episode[frame]]
+        if thinking.chain and scene and not task_of(scene).swappable:  # the words name nothing: something is left open
+            lore = find_lore(scene.facts)
+            step, _ = meant(said.subtask, scene, steps_of(scene))
+            said = think(thinking, said.subtask, lore.shown.get(step.object), lore, objects.HANDLED, rng)
+        where = None
+        if thinking.points and d.pointed[frame] and not said.given:  # where what an edit speaks of is, nobody knows
+            points, _ = d.points(np.array([frame]), [said.subtask])
+            seen = zip(ROLES, points[0, 0].tolist(), strict=True)  # in the first camera
+            where = {role: (u, v) for role, (u, v, visible) in seen if visible}
+        return pieces(self.tokenizer, said, self.config.answer_length, thinking.filler, where)
 
     def pointed(self, rows: int, rng: np.random.Generator) -> Batch:
         indices = rng.integers(len(self.scenes), size=rows)

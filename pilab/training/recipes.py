@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pilab.contracts import PilabError, Scale, UnknownNameError, load
 from pilab.data.web.questions import ASKERS
 from pilab.training.data import Rows
+from pilab.training.thoughts import Thinking
 from pilab.vla.checkpoint import Driving
+from pilab.world import objects
 
 PRACTISED = (*ASKERS, "name", "name", "caption", "point")
 """Kinds of questions, as often as each is asked: forty-two names take more practice than six numbers."""
@@ -47,6 +49,8 @@ class Recipe:
     web_pictures: int = 12_000  # of the synthetic web, where a stage asks about them
     facts: str = "household"  # what the web calls things: household, or invented-SEED
     questions: tuple[str, ...] = PRACTISED  # kinds of them
+    thinking: Thinking = field(default_factory=Thinking)  # what a thought is made of
+    handled: tuple[str, ...] = objects.HANDLED  # looks that single frames are about, where a stage draws some
     scrambled: bool = False  # the web's texts with their words in random order: the control
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
@@ -96,7 +100,7 @@ class Recipe:
     @property
     def has_web(self) -> bool:
         """Whether any stage learns from the synthetic web."""
-        return any(s.rows.asked or s.rows.read for s in self.stages)
+        return any(s.rows.asked or s.rows.read or s.rows.thought for s in self.stages)
 
     def at(self, step: int) -> tuple[Stage, int]:
         """The stage that a step belongs to, and how many steps of it are done; the last one goes on without end."""

@@ -28,6 +28,7 @@ from pilab.training import sharding
 from pilab.training.callbacks import Clock, Cost, Progress, Success
 from pilab.training.card import write_card
 from pilab.training.data import Demonstrations, Mixture
+from pilab.training.frames import Frames
 from pilab.training.module import Learner
 from pilab.training.phrases import vocabulary
 from pilab.training.recipes import Recipe
@@ -118,6 +119,9 @@ def train(
     _claim(out, {"recipe": asdict(recipe), "data": seen, "body": body, "seed": seed, **started})
     tokenizer, model = Tokenizer.default(), VLA(config)
     web, scenes = _web(recipe, config, tokenizer, seed, progress) if recipe.has_web else None, None
+    frames = None
+    if any(stage.rows.thought for stage in recipe.stages):
+        frames = Frames(web, recipe.handled, recipe.thinking)
     if recipe.pointing_scenes and any(stage.rows.pointing for stage in recipe.stages):
         scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
     if demonstrations:
@@ -133,7 +137,7 @@ def train(
     mixture = Mixture(
         demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, stale=recipe.driving.think_interval,
         untold=recipe.untold, web=web, fast=fast if recipe.fast else None, turns=recipe.turns,
-        tagged=recipe.tagged,
+        tagged=recipe.tagged, thinking=recipe.thinking, frames=frames,
     )  # fmt: skip
     labels = demonstrations.labels if demonstrations else {}
     # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.
@@ -159,6 +163,8 @@ def train(
         words |= vocabulary(known, [demonstrations.said[e] for e in heard], scenes.parts if scenes else ())
     if web:
         words |= web.vocabulary()
+    if frames:
+        words |= frames.vocabulary()
 
     def checkpoint() -> Checkpoint:
         spent = {"minutes": round(clock.spent / 60, 1), "flops": cost.flops}
@@ -234,7 +240,7 @@ def _shared(processes: int, shard: bool) -> dict[str, object]:
 
 def _web(recipe: Recipe, config: VLAConfig, tokenizer: Tokenizer, seed: int, progress: bool) -> Web:
     """What the recipe reads and asks about."""
-    shown = any(stage.rows.asked for stage in recipe.stages)
+    shown = any(stage.rows.asked or stage.rows.thought for stage in recipe.stages)
     pictures = WebPictures.open(recipe.web_pictures, body=config.body, progress=progress) if shown else None
     return Web(
         pictures, find_lore(recipe.facts), config, tokenizer, seed, kinds=recipe.questions, scrambled=recipe.scrambled

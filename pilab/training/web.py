@@ -87,8 +87,11 @@ class Web:
 
     def question(self, index: int, rng: np.random.Generator) -> Question:
         """Something to ask about picture `index`."""
-        points = self.pictures[points_key(CAMERA)][index]
-        return ask(Picture.of(self.pictures.notes[index], points, self.lore), rng, self.kinds)
+        return ask(self.picture(index), rng, self.kinds)
+
+    def picture(self, index: int) -> Picture:
+        """What is known of picture `index`."""
+        return Picture.of(self.pictures.notes[index], self.pictures[points_key(CAMERA)][index], self.lore)
 
     def vocabulary(self, draws: int = 3000) -> frozenset[str]:
         """The words of so many texts, and questions about as many pictures: practically all that training can show."""
@@ -105,9 +108,14 @@ class Web:
 
     def _about(self, indices: np.ndarray, rng: np.random.Generator) -> Batch:
         questions = [self.question(int(index), rng) for index in indices]
+        batch = self.shown(indices, questions)
+        batch.answer, batch.answer_mask = answers(self.tokenizer, [q.answer or "" for q in questions], "<answer>")
+        batch.answer_mask &= torch.tensor([q.answer is not None for q in questions])[:, None]
+        return batch
+
+    def shown(self, indices: np.ndarray, questions: Sequence[Question]) -> Batch:
+        """Pictures with what is asked about each, and where to look for it."""
         ids, mask = words(self.tokenizer, [q.text for q in questions], self.config.text_length)
-        answer, answer_mask = answers(self.tokenizer, [q.answer or "" for q in questions], "<answer>")
-        answer_mask &= torch.tensor([q.answer is not None for q in questions])[:, None]
         cameras = [name for name, _, _ in self.config.cameras]
         points = np.zeros((len(indices), len(cameras), len(ROLES), 3), np.float32)
         labelled = np.zeros(points.shape[:3], np.float32)
@@ -118,7 +126,5 @@ class Web:
                 if part is not None:
                     points[row, cameras.index(CAMERA), role] = slots[self.pictures.notes[index]["parts"].index(part)]
         shown = torch.from_numpy(self.pictures[image_key(CAMERA)][indices])
-        return Batch(
-            ids, mask, images={CAMERA: shown}, points=torch.from_numpy(points), labelled=torch.from_numpy(labelled),
-            answer=answer, answer_mask=answer_mask,
-        )  # fmt: skip
+        labels = {"points": torch.from_numpy(points), "labelled": torch.from_numpy(labelled)}
+        return Batch(ids, mask, images={CAMERA: shown}, **labels)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pilab.contracts import NOISE, TASK, DatasetError, PolicyError, UnknownNameError
+from pilab.contracts import NOISE, TASK, DatasetError, PolicyError, Thought, UnknownNameError
 from pilab.data.lerobot import LeRobotDataset
 from pilab.robots.executor import batch
 from pilab.training.data import Demonstrations, Mixture, Rows
@@ -66,7 +66,7 @@ def test_a_policy_is_driven_with_what_it_was_trained_to_hear(trained, tmp_path):
         policy = VLAPolicy(Checkpoint.load(other.save(tmp_path / str(len(chunks)))))
         assert policy.checkpoint.driving.before == before
         seen[NOISE] = np.zeros((1, *policy.noise_shape))
-        chunks.append(policy.act(seen, policy.think(seen, [None])))
+        chunks.append(policy.act(seen, policy.think(seen, [Thought()])))
     assert not np.allclose(chunks[1], chunks[0]) and not np.allclose(chunks[1], chunks[2])
     other.driving = Driving(before=("<sound=5>",))
     with pytest.raises(PolicyError, match="sound=5"):

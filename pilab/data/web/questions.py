@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pilab.data.web.chains import conclusion
 from pilab.data.web.lore import KINDS, SIGNS, Entity, Lore, preposition
 from pilab.data.web.text import article
 from pilab.world import objects, places
@@ -83,7 +84,7 @@ Asker = Callable[[Picture, np.random.Generator], Question | None]
 
 def name(picture: Picture, rng: np.random.Generator) -> Question | None:
     """What is the thing at the side, or nearest to a place, or that looks so?"""
-    found = _referred(picture, rng)
+    found = referred(picture, rng)
     if found is None:
         return None
     text, look, place = found
@@ -93,7 +94,7 @@ def name(picture: Picture, rng: np.random.Generator) -> Question | None:
 
 def caption(picture: Picture, rng: np.random.Generator) -> Question | None:
     """One thing, said twice."""
-    found = _referred(picture, rng)
+    found = referred(picture, rng)
     if found is None:
         return None
     text, look, place = found
@@ -198,6 +199,24 @@ ASKERS: Mapping[str, Asker] = {
 }  # fmt: skip
 
 
+AWAY = ("put {} where it belongs", "put {} away", "{} goes to its place", "tidy up {}")
+
+
+def to_put_away(picture: Picture, rng: np.random.Generator, named: bool = False) -> Question | None:
+    """An instruction that leaves open what is meant (unless it is `named`) and where it goes; the answer is what to do.
+
+    None where nothing can be meant without its name.
+    """
+    found = referred(picture, rng, by_look=False)
+    if found is None:
+        return None
+    text, look, place = found
+    entity = picture.entity(look)
+    words = f"the {entity.noun}" if named else text
+    text = AWAY[rng.integers(len(AWAY))].format(words)
+    return Question(text, conclusion(entity.noun, entity.home), look, None if named else place)
+
+
 def ask(picture: Picture, rng: np.random.Generator, kinds: Sequence[str] = tuple(ASKERS)) -> Question:
     """A question of one of the kinds, drawn in random order until one can be asked; how many things there are always can.
 
@@ -210,8 +229,11 @@ def ask(picture: Picture, rng: np.random.Generator, kinds: Sequence[str] = tuple
 
 
 # ---------------------------------------------------------------------------------------------------------------- parts
-def _referred(picture: Picture, rng: np.random.Generator) -> tuple[str, str, str | None] | None:
-    """A thing without its noun: words that mean it alone, its look, and the place that the words name."""
+def referred(picture: Picture, rng: np.random.Generator, by_look: bool = True) -> tuple[str, str, str | None] | None:
+    """A thing without its noun: words that mean it alone, its look, and the place that the words name.
+
+    by_look: where nothing else tells things apart, and rarely besides, by its colours and its shape.
+    """
     things = picture.things
     if len(things) == 1:
         return _pick(("this", "the thing on the table", "what you see"), rng), things[0], None
@@ -226,7 +248,7 @@ def _referred(picture: Picture, rng: np.random.Generator) -> tuple[str, str, str
             near, far = sorted(things, key=lambda look: picture.away(look, spot))[:2]
             if picture.away(far, spot) - picture.away(near, spot) > APART:
                 ways.append((f"the thing nearest the {spot}", near, spot))
-    if things and (not ways or rng.random() < 0.2):  # rarely: who is told the look need not see it
+    if by_look and things and (not ways or rng.random() < 0.2):  # rarely: who is told the look need not see it
         look = _pick(things, rng)
         return f"the {objects.describe(look)}", look, None
     return ways[rng.integers(len(ways))] if ways else None

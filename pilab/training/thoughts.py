@@ -1,0 +1,106 @@
+"""What is taught to be thought before acting.
+
+Design choices
+--------------
+* **Chains are for what the words leave open.** "put the apple in the bowl" needs none; "tidy up" does: what is seen, what
+  kind of thing it is, where that kind goes, therefore the subtask (`data.web.chains`).
+* **Edited thoughts** make a chain more than a rehearsal: one hop is another's, and only what follows from it is learnt. Who
+  never saw an edit reads the picture again for the place, and a person's correction is ignored.
+* **Dropped thoughts** are the subtask at once, so that one model can be asked for either (chain-of-thought dropout, after
+  ECoT-Lite, arXiv:2505.08243).
+* **Filler** is the control: as many words before the subtask, which say nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilab.contracts import PilabError
+from pilab.data.web.chains import HOPS, chain_of, edit
+from pilab.data.web.lore import Entity, Lore, preposition
+from pilab.vla.thoughts import write
+from pilab.vla.tokenizer import Tokenizer
+
+EDITS = (0.2, 0.4, 0.4)  # shares of noun, kind and home: a noun is obeyed by itself, the others have to be practised
+FILLER = "well let me think about this for a moment before i say what comes next and what has to be done about it here"
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """How a recipe has its model think."""
+
+    chain: bool = False  # hops first, where the words leave something open
+    points: bool = False  # where to look, behind the subtask
+    dropped: float = 0.0  # share of chains that are left out
+    edited: float = 0.0  # share of chains with another's hop in them
+    filler: bool = False  # the control
+    named: bool = False  # single frames: the words name the thing, as an oracle would
+
+    def __post_init__(self) -> None:
+        for name in ("dropped", "edited"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise PilabError(f"{name} is {getattr(self, name)}; expected a share, 0 … 1")
+        if (self.dropped or self.edited or self.filler) and not self.chain:
+            raise PilabError("dropped, edited and filler are about chains; set chain=True")
+
+
+AT_ONCE = Thinking()  # the subtask and nothing else
+
+
+@dataclass(frozen=True)
+class Said:
+    """A thought to be taught."""
+
+    subtask: str
+    chain: tuple[str, ...] = ()
+    given: int = 0  # sentences of the chain that are put into its mouth
+
+
+def think(
+    thinking: Thinking, subtask: str, about: Entity | None, lore: Lore, handled: Sequence[str], rng: np.random.Generator
+) -> Said:
+    """The thought before a subtask. about: what it is about, where the words did not say; None where they did. handled: looks
+    whose nouns an edit may bring in.
+    """
+    if not thinking.chain or about is None or rng.random() < thinking.dropped:
+        return Said(subtask)
+    if rng.random() < thinking.edited:
+        return edited(subtask, about, lore, handled, rng)
+    return Said(subtask, chain_of(about))
+
+
+def edited(subtask: str, about: Entity, lore: Lore, handled: Sequence[str], rng: np.random.Generator) -> Said:
+    """The same with one hop changed, and with what follows from that."""
+    found = edit(about, HOPS[rng.choice(len(HOPS), p=EDITS)], lore, [lore.shown[look] for look in handled], rng)
+    return Said(resaid(subtask, about, found.noun, found.home), found.chain, found.given)
+
+
+def resaid(subtask: str, about: Entity, noun: str, home: str) -> str:
+    """A subtask about another thing, or another place."""
+    subtask = re.sub(rf"\bthe {about.noun}\b", f"the {noun}", subtask)
+    return re.sub(rf"\b(in|on) the {about.home}\b", f"{preposition(home)} the {home}", subtask)
+
+
+def pieces(
+    tokenizer: Tokenizer, said: Said, length: int, filler: bool = False,
+    points: Mapping[str, Sequence[float]] | None = None,
+) -> tuple[list[int], int]:  # fmt: skip
+    """What the trunk writes, from the first to the end piece, and at which piece learning begins.
+
+    Raises `PilabError` for more than `length` pieces behind the first.
+    """
+    whole = write(tokenizer, said.subtask, said.chain, points)
+    if len(whole) - 1 > length:
+        raise PilabError(
+            f"the thought {' '.join((*said.chain, said.subtask))!r} is {len(whole) - 1} pieces long, and answer_length is "
+            f"{length}: allow the model longer answers"
+        )
+    given = len(tokenizer.encode(" ".join(said.chain[: said.given])))
+    if filler and said.chain:
+        length = len(tokenizer.encode(" ".join(said.chain)))
+        whole[1 : 1 + length] = (tokenizer.encode(FILLER) * (1 + length // 10))[:length]
+    return whole, 1 + given

@@ -1,0 +1,222 @@
+"""What is taught to be thought: hops that the web says, edits that are obeyed, single frames to practise on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from pilab.contracts import DatasetError, PilabError, Scale, Thought
+from pilab.data.web import text
+from pilab.data.web.chains import chain_of, conclusion, first_error
+from pilab.data.web.lore import KINDS, find_lore
+from pilab.data.web.pictures import WebPictures
+from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.frames import Frames
+from pilab.training.module import kind_of
+from pilab.training.recipes import Stage, find_recipe
+from pilab.training.thoughts import AT_ONCE, Said, Thinking, edited, pieces, resaid, think
+from pilab.training.train import train
+from pilab.training.web import Web
+from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.model import VLAConfig
+from pilab.vla.policy import VLAPolicy
+from pilab.vla.thoughts import read
+from pilab.vla.tokenizer import Tokenizer
+from pilab.world import objects
+from pilab.world.bodies import duo
+
+T, LORE = Tokenizer.default(), find_lore()
+APPLE = LORE.shown[objects.household().look("apple")]
+CHAINED = Thinking(chain=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------- chains
+@pytest.mark.parametrize("lore", [LORE, find_lore("invented-3")], ids=lambda lore: lore.name)
+def test_every_hop_is_said_on_the_web(lore):
+    """Nothing in a chain is new but the order of its sentences: each is a template of the texts, or how captions begin."""
+    told = {fact.format(**text._words(e)) for e in lore.entities for fact in text.IS_A}
+    rules = {
+        rule.format(kind=KINDS[k][0], kinds=KINDS[k][1], home=home, **{"in": text.preposition(home)})
+        for k, home in lore.homes.items()
+        for rule in text.BELONG
+    }
+    for entity in lore.shown.values():
+        seen, fact, rule = chain_of(entity)
+        assert seen.startswith("i see ") and fact in told and rule in rules
+        assert first_error(Thought(conclusion(entity.noun, entity.home), (seen, fact, rule)), entity, lore) == ""
+
+
+@pytest.mark.parametrize(
+    ("chain", "subtask", "error"),
+    [
+        (("i see the lemon.", "the lemon is a fruit.", "fruits belong in the bowl."), "put the lemon in the bowl", "naming"),
+        (("i see the apple.", "the lemon is a fruit.", "fruits belong in the bowl."), "pick up the apple", "re-mention"),
+        (("i see the apple.", "the apple is a dish.", "dishes belong on the plate."), "pick up the apple", "fact"),
+        (("i see the apple.", "the apple is a fruit.", "fruits belong on the plate."), "pick up the apple", "rule"),
+        (("i see the apple.", "the apple is a fruit.", "dishes belong on the plate."), "pick up the apple", "rule"),
+        (("i see the apple.", "the apple is a fruit.", "fruits belong in the bowl."), "put the apple on the plate", "subtask"),
+        (("i see the apple.", "the apple is a fruit.", "fruits belong in the bowl."), "pick up the lemon", "subtask"),
+        (("i see the apple.", "the apple is a fruit.", "fruits belong in the bowl."), "pick up the apple", ""),
+        (("i see the apple.",), "pick up the apple", "re-mention"),
+        ((), None, "naming"),
+    ],
+)  # fmt: skip
+def test_a_chain_is_marked_hop_by_hop(chain, subtask, error):
+    assert first_error(Thought(subtask, chain), APPLE, LORE) == error
+
+
+# ----------------------------------------------------------------------------------------------------------------- edits
+def test_an_edit_changes_one_hop_and_what_follows():
+    rng, seen = np.random.default_rng(0), {1: 0, 2: 0, 3: 0}
+    for _ in range(300):
+        said = edited("put the apple in the bowl", APPLE, LORE, objects.HANDLED, rng)
+        seen[said.given] += 1
+        own = chain_of(APPLE)
+        assert (
+            said.chain[: said.given - 1] == own[: said.given - 1] and said.chain[said.given - 1] != own[said.given - 1]
+        )
+        if said.given < 3:  # what is thought on from an edit is sound
+            about = {e.noun: e for e in LORE.entities}[said.chain[0].split()[-1].strip(".")]
+            kind = next(k for k, (a, _) in KINDS.items() if said.chain[1].endswith(f"is {a}."))
+            assert said.chain[2].startswith(KINDS[kind][1]) and LORE.homes[kind] in said.chain[2]
+            assert about.kind == kind or said.given == 2
+        home = said.chain[2].split()[-1].strip(".")
+        noun = said.chain[0].split()[-1].strip(".")
+        assert said.subtask == conclusion(noun, home)
+        assert noun == "apple" or objects.household().look(noun) in objects.HANDLED
+    assert min(seen.values()) > 30 and seen[2] > 80 and seen[3] > 80
+
+
+def test_subtasks_of_every_stage_follow_an_edit():
+    assert resaid("pick up the apple", APPLE, "lemon", "plate") == "pick up the lemon"
+    assert resaid("leave the apple in the bowl", APPLE, "lemon", "plate") == "leave the lemon on the plate"
+    assert resaid("leave the apple in the bowl", APPLE, "apple", "tray") == "leave the apple on the tray"
+
+
+def test_what_is_given_is_not_learnt():
+    said = Said(
+        "put the apple on the plate", ("i see the apple.", "the apple is a dish.", "dishes belong on the plate."), 2
+    )
+    whole, start = pieces(T, said, 48)
+    assert read(T, whole, "base") == Thought(said.subtask, said.chain)
+    assert T.decode(whole[1:start]) == "i see the apple. the apple is a dish."
+    assert pieces(T, dataclasses.replace(said, given=0), 48) == (whole, 1)
+    with pytest.raises(PilabError, match="pieces long, and answer_length is 10"):
+        pieces(T, said, 10)
+
+
+def test_filler_is_as_long_and_says_nothing():
+    said = Said("put the apple in the bowl", chain_of(APPLE))
+    whole, _ = pieces(T, said, 48)
+    filler, _ = pieces(T, said, 48, filler=True)
+    assert len(filler) == len(whole)
+    assert read(T, filler, "base").subtask == said.subtask
+    words = set(T.words(" ".join(read(T, filler, "base").chain)))
+    assert not words & {"apple", "fruit", "fruits", "bowl", "see", "belong"}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_thoughts_are_dropped_and_edited_as_often_as_asked(share):
+    rng = np.random.default_rng(0)
+
+    def draw(thinking):
+        return [think(thinking, "pick up the apple", APPLE, LORE, objects.HANDLED, rng) for _ in range(400)]
+
+    dropped, given = draw(Thinking(chain=True, dropped=share)), draw(Thinking(chain=True, edited=share))
+    assert np.mean([not said.chain for said in dropped]) == pytest.approx(share, abs=0.06)
+    assert np.mean([said.given > 0 for said in given]) == pytest.approx(share, abs=0.06)
+    assert think(AT_ONCE, "let go", APPLE, LORE, objects.HANDLED, rng) == Said("let go")
+    assert think(CHAINED, "let go", None, LORE, objects.HANDLED, rng) == Said("let go")
+
+
+@pytest.mark.parametrize("wrong", [{"chain": True, "edited": 1.5}, {"dropped": 0.5}, {"filler": True}])
+def test_what_makes_no_sense_is_refused(wrong):
+    with pytest.raises(PilabError, match=r"expected a share|are about chains"):
+        Thinking(**wrong)
+
+
+# ---------------------------------------------------------------------------------------------------------------- frames
+@pytest.fixture(scope="module")
+def web(at_home, smoke) -> Web:
+    with at_home():
+        shown = WebPictures.open(40, progress=False, workers=1)
+    return Web(shown, LORE, VLAConfig.nano(duo.BODY, **smoke.model, regions=True, answer_length=48), T)
+
+
+def test_frames_are_of_handled_things_as_the_robot_sees_them(web):
+    frames = Frames(web, objects.LOOKS[::2], CHAINED)
+    for index in frames.able:
+        assert web.pictures.notes[index]["at_work"]
+        assert set(web.picture(index).things) <= set(objects.LOOKS[::2])
+    batch = frames.draw(30, np.random.default_rng(0))
+    assert kind_of(batch) == "thought" and list(batch.images) == ["base"] and batch.labelled.any()
+    again = frames.draw(30, np.random.default_rng(0))
+    assert torch.equal(batch.answer, again.answer) and torch.equal(batch.text, again.text)
+    handled = {LORE.shown[look].noun: LORE.shown[look] for look in objects.LOOKS[::2]}
+    for row in range(30):
+        asked = T.decode(batch.text[row][batch.text_mask[row]].tolist())
+        thought = read(T, batch.answer[row][batch.answer_mask[row]].tolist(), "base")
+        entity = handled[thought.chain[0].split()[-1].strip(".")]
+        assert not {entity.noun, entity.home, entity.kind} & set(asked.split()[1:]) - {"table"}
+        assert thought == Thought(conclusion(entity.noun, entity.home), chain_of(entity))
+        assert batch.spoken[row].sum() == batch.answer_mask[row].sum() - 1
+
+
+def test_an_oracle_names_the_thing(web):
+    batch = Frames(web, objects.LOOKS, Thinking(named=True)).draw(20, np.random.default_rng(0))
+    for row in range(20):
+        asked = T.decode(batch.text[row][batch.text_mask[row]].tolist())
+        subtask = read(T, batch.answer[row][batch.answer_mask[row]].tolist(), "base").subtask
+        assert subtask.split()[2] in asked.split()
+
+
+def test_edited_frames_say_what_of_them_is_learnt(web):
+    batch = Frames(web, objects.LOOKS, Thinking(chain=True, edited=1.0)).draw(20, np.random.default_rng(0))
+    left = batch.spoken.sum(1)
+    assert (left < batch.answer_mask.sum(1) - 5).all() and (left > 4).all()
+
+
+def test_without_a_picture_of_handled_things_there_are_no_frames(web):
+    with pytest.raises(DatasetError, match="shows nothing but 0 handled looks"):
+        Frames(web, (), CHAINED)
+
+
+def test_frames_are_trained_on_and_thought_about(at_home, tmp_path):
+    recipe = find_recipe("images", Scale.SMOKE)
+    model = {**recipe.model, "answer_length": 48}
+    recipe = dataclasses.replace(
+        recipe, stages=(Stage(2, Rows(0, 0, 0, 2, 2, 0, 4)),), thinking=Thinking(chain=True, dropped=0.5), web_pictures=40,
+        handled=objects.LOOKS, model=model,
+    )  # fmt: skip
+    with at_home():
+        train(recipe, [], tmp_path / "c", progress=False)
+        pictures = WebPictures.open(4, progress=False, workers=1)
+    checkpoint = Checkpoint.load(tmp_path / "c")
+    assert {"see", "belong", "tidy", "put"} <= checkpoint.words
+    policy = VLAPolicy(checkpoint)
+    shown = {"base": pictures["observation.images.base"][[0, 1, 2, 3]]}
+    asked = ["put this where it belongs"] * 4
+    for chain in (True, False):
+        thoughts = policy.ponder(shown, asked, chain=chain)
+        assert len(thoughts) == 4 and all(isinstance(t, Thought) for t in thoughts)
+    begun = policy.ponder(shown, asked, begun=[("i see the lime.",)] * 4)
+    assert all(t.chain[0] == "i see the lime." for t in begun)
+
+
+# --------------------------------------------------------------------------------------------------------- demonstrations
+def test_demonstrations_of_named_things_need_no_chain(samples, smoke):
+    config = VLAConfig.nano(duo.BODY, **smoke.model, answer_length=48)
+    d = Demonstrations([samples], config, duo.BODY, progress=False)
+    make = lambda thinking: Mixture(d, None, d.normaliser(), T, Rows(8, 0, 0), seed=0, thinking=thinking)  # noqa: E731
+    plain, chained = (make(thinking).step(0)[0] for thinking in (AT_ONCE, CHAINED))
+    assert torch.equal(plain.answer, chained.answer) and chained.learnt is None
+    (pointing,) = make(Thinking(points=True)).step(0)
+    told = 0
+    for row in np.flatnonzero(pointing.answer_mask.any(1)):
+        thought = read(T, pointing.answer[row][pointing.answer_mask[row]].tolist(), "base")
+        assert thought.subtask and set(thought.points.get("base", {})) <= {"object", "place"}
+        told += bool(thought.points)
+    assert told
