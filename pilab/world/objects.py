@@ -191,6 +191,35 @@ def invented(seed: int) -> Facts:
     return Facts(f"invented-{seed}", facts)
 
 
+@cache
+def half(seed: int) -> tuple[str, ...]:
+    """Half of the looks, of every kind of `invented(seed)` about half: what is handled where the others are kept back."""
+    rng, kinds = np.random.default_rng([seed, 48]), invented(seed).rows
+    order = sorted((LOOKS[i] for i in rng.permutation(len(LOOKS))), key=lambda look: kinds[look].kind)
+    return tuple(order[::2])
+
+
+@cache
+def shuffled(seed: int) -> Facts:
+    """`invented(seed)` with the kinds of what is not in `half(seed)` dealt anew, so that each of these belongs elsewhere."""
+    known = invented(seed).rows
+    kept = sorted((look for look in LOOKS if look not in half(seed)), key=lambda look: known[look].home)
+    homes = [known[look].home for look in kept]
+    shift = max(map(homes.count, homes))  # beyond the end of every home's looks
+    moved = {look: kept[(i + shift) % len(kept)] for i, look in enumerate(kept)}
+    rows = {
+        look: Fact(fact.noun, known[moved.get(look, look)].kind, known[moved.get(look, look)].home)
+        for look, fact in known.items()
+    }
+    return Facts(f"shuffled-{seed}", rows)
+
+
+@cache
+def looks() -> Facts:
+    """The household's things without a noun: each is called what it looks like."""
+    return Facts("looks", {look: Fact(describe(look), fact.kind, fact.home) for look, fact in household().rows.items()})
+
+
 def invent(rng: np.random.Generator, count: int, known: Collection[str] = ()) -> list[str]:
     """So many different words of five letters that mean nothing, none of them among `known`."""
     onsets, vowels, codas = (
@@ -225,13 +254,14 @@ def counterbalanced(
 
 
 def find_facts(name: str) -> Facts:
-    """A table by its name: `household`, or `invented-SEED`."""
+    """A table by its name: `household`, `looks`, `invented-SEED` or `shuffled-SEED`."""
     kind, _, seed = name.partition("-")
-    if kind == "invented" and seed.isdecimal():
-        return invented(int(seed))
-    if name != "household":
-        raise UnknownNameError("table of facts", name, ["household", "invented-SEED"])
-    return household()
+    drawn, fixed = {"invented": invented, "shuffled": shuffled}, {"household": household, "looks": looks}
+    if kind in drawn and seed.isdecimal():
+        return drawn[kind](int(seed))
+    if name not in fixed:
+        raise UnknownNameError("table of facts", name, [*fixed, *(f"{kind}-SEED" for kind in drawn)])
+    return fixed[name]()
 
 
 def describe(look: str) -> str:

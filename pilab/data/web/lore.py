@@ -13,7 +13,7 @@ Design choices
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -105,18 +105,31 @@ class Lore:
 
 @cache
 def find_lore(name: str = "household") -> Lore:
-    """The lore of a table of facts, `household` or `invented-SEED`; raises `UnknownNameError` for another name."""
-    facts = objects.find_facts(name)
-    return _household(facts) if name == "household" else _invented(facts, int(name.partition("-")[2]))
+    """The lore of a table of facts, see `objects.find_facts`; raises `UnknownNameError` for another name."""
+    facts, (table, drawn, seed) = objects.find_facts(name), name.partition("-")
+    if not drawn:
+        return _household(facts)
+    lore = _invented(objects.invented(int(seed)), int(seed))
+    return lore if table == "invented" else _dealt_anew(lore, facts)
+
+
+def _dealt_anew(lore: Lore, facts: objects.Facts) -> Lore:
+    """The same, with the kinds of another table."""
+    kinds = {fact.noun: fact for fact in facts.rows.values()}
+    changed = [
+        replace(e, kind=kinds[e.noun].kind, home=kinds[e.noun].home) if e.noun in kinds else e for e in lore.entities
+    ]
+    return Lore(facts.name, tuple(changed))
 
 
 def _household(facts: objects.Facts) -> Lore:
     homes = {fact.kind: fact.home for fact in facts.rows.values()}
-    looks = {fact.noun: look for look, fact in facts.rows.items()}
+    looks = {fact.noun: look for look, fact in objects.household().rows.items()}
     entities = []
     for noun, kind, traits, use in _ROWS:
-        kind = facts.rows[looks[noun]].kind if kind == "-" else kind
-        entities.append(Entity(noun, kind, homes[kind], tuple(traits.split(",")), use.strip(), looks.get(noun)))
+        look = looks.get(noun)
+        kind, called = (facts.rows[look].kind, facts.noun(look)) if look else (kind, noun)
+        entities.append(Entity(called, kind, homes[kind], tuple(traits.split(",")), use.strip(), look))
     return Lore(facts.name, tuple(entities))
 
 

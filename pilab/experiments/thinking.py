@@ -1,0 +1,239 @@
+"""Does talking to itself unlock what was never in robot data? Ways of thinking, compared on worlds of invented nouns.
+
+In each world the web says of forty-two things what kind they are and where kinds belong; the robot's frames show half of them
+being put there. Asked is about the other half. Nobody can know a fact beforehand: nouns, kinds, homes and the halves are
+drawn anew for every world, and worlds, not episodes, are what is repeated.
+
+Arms of a world start from the same weights and see the same frames in the same order. What all share: `seeing` (pictures
+whose things have no names yet), then the world's own text and pictures (`reading`; arms without web leave it out).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pilab.contracts import Row, Scale, UnknownNameError
+from pilab.data.web.chains import HOPS
+from pilab.evaluation.quiz import picture_quiz
+from pilab.evaluation.thinking import frame_quiz
+from pilab.experiments import Experiment, Grid, keep_rows
+from pilab.training.data import Rows
+from pilab.training.recipes import LOOKING, PRACTISED, SHORT, TINY, Recipe, Stage
+from pilab.training.thoughts import AT_ONCE, Thinking
+from pilab.training.train import train
+from pilab.vla.checkpoint import Driving
+from pilab.vla.policy import VLAPolicy
+from pilab.world import objects
+from pilab.world.scenes import REPORTED
+
+VERSION = 1  # of what is no part of a recipe: who changes it makes new runs of all
+CHAIN = Thinking(chain=True)
+EDITED = Thinking(chain=True, edited=0.5)
+BOTH = Thinking(chain=True, edited=0.5, dropped=0.5)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is different, and nothing else is."""
+
+    thinking: Thinking = AT_ONCE
+    chain: bool | None = None  # how it is asked, if not as it was taught
+    web: bool = True  # the world's text and pictures, before the robot's frames and beside them
+    shuffled: bool = False  # on the web, facts about what the robot never handles are another world's
+    times: float = 1.0  # steps over those of the others
+    after: str | None = None  # the arm that it goes on from
+    weights: str | None = None  # the arm that was trained so: it is only asked otherwise
+
+    @property
+    def chains(self) -> bool:
+        return self.thinking.chain if self.chain is None else self.chain
+
+
+FLAT, CHAINED, PRACTISED_EDITS = "flat", "chain", "chain, edits practised"
+ARMS: Mapping[str, Arm] = {
+    "flat, no web": Arm(web=False),
+    FLAT: Arm(),
+    CHAINED: Arm(CHAIN),
+    PRACTISED_EDITS: Arm(EDITED),
+    "chain, no web": Arm(EDITED, web=False),
+    "filler": Arm(Thinking(chain=True, filler=True)),
+    "both, asked for a chain": Arm(BOTH),
+    "both, asked at once": Arm(BOTH, chain=False, weights="both, asked for a chain"),
+    "chain, then flat": Arm(after=PRACTISED_EDITS),
+    "flat, named by an oracle": Arm(Thinking(named=True)),
+    "chain, shuffled web": Arm(EDITED, shuffled=True),
+    "flat, twice the steps": Arm(times=2.0),
+    "flat, four times the steps": Arm(times=4.0),
+}
+WORLDS = (0, 1, 2, 3, 4)
+KINDS_ASKED = tuple(kind for kind in PRACTISED if kind != "belongs")  # which is to be inferred
+UNNAMED = ("name", "caption", "colour", "relation", "point", "open", "sign")  # nothing of kinds and homes
+
+
+def find_arm(name: str) -> Arm:
+    if name not in ARMS:
+        raise UnknownNameError("arm", name, list(ARMS))
+    return ARMS[name]
+
+
+def facts_of(arm: Arm, world: int) -> str:
+    """The table of facts that an arm's web tells."""
+    return f"{'shuffled' if arm.shuffled else 'invented'}-{world}"
+
+
+def seeing(scale: Scale) -> Recipe:
+    """To see, before anything has a name."""
+    rows = Rows(asked=4) if scale is Scale.SMOKE else Rows(asked=32)
+    return _recipe(scale, 2 if scale is Scale.SMOKE else 1500, rows, facts="looks", questions=UNNAMED)
+
+
+def reading(arm: Arm, world: int, scale: Scale) -> Recipe:
+    """What things are called and what is known of them."""
+    rows = Rows(asked=4, read=2) if scale is Scale.SMOKE else Rows(asked=24, read=32)
+    return _recipe(scale, 2 if scale is Scale.SMOKE else 700, rows, facts=facts_of(arm, world))
+
+
+def acting(arm: Arm, world: int, scale: Scale) -> Recipe:
+    """What the robot should do: its frames, and the web beside them."""
+    smoke = scale is Scale.SMOKE
+    thought, asked, read = (2, 2, 2) if smoke else (24, 16, 16)
+    rows = Rows(thought=thought, **({"asked": asked, "read": read} if arm.web else {}))
+    steps = max(1, round(arm.times * (1 if smoke else 300)))
+    driving = Driving(chain=arm.thinking.chain)
+    return _recipe(
+        scale, steps, rows, facts=facts_of(arm, world), thinking=arm.thinking, driving=driving,
+        handled=objects.LOOKS if smoke else objects.half(world),
+    )  # fmt: skip
+
+
+def _recipe(scale: Scale, steps: int, rows: Rows, **about: Any) -> Recipe:
+    smoke = scale is Scale.SMOKE
+    none = dict.fromkeys(("demonstrations", "pointing", "point_only"), 0)
+    model = {**SHORT, **LOOKING, "answer_length": 48, **(TINY if smoke else {})}
+    return Recipe(
+        (Stage(steps, dataclasses.replace(rows, **none)),), **{"questions": KINDS_ASKED, **about}, pointing_scenes=0,
+        success_episodes=0, model=model, web_pictures=60 if smoke else 24_000, learning_rate=1e-3,
+        validate_every=1 if smoke else 100, warm_up=1 if smoke else 40,
+        average=0.98,  # of fifty steps: an arm has a few hundred
+    )  # fmt: skip
+
+
+def learn(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+    """A stage that others start from. config: stage (seeing, reading, acting), arm, seed (the world), scale, start; recipe and
+    version, which tell one run from another.
+    """
+    recipe = _staged(config)
+    done = train(
+        recipe, [], Path(folder) / "checkpoint", seed=config["seed"], start=config["start"], progress=False, threads=1
+    )
+    return {"minutes": done.origin["minutes"], "flops": done.origin["flops"]}
+
+
+def _staged(config: Mapping[str, Any]) -> Recipe:
+    arm, world, scale = find_arm(config["arm"]), config["seed"], Scale(config["scale"])
+    stages = {"seeing": lambda: seeing(scale), "reading": lambda: reading(arm, world, scale)}
+    return stages.get(config["stage"], lambda: acting(arm, world, scale))()
+
+
+def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+    """Every exam of an arm in a world. config: arm, seed (the world), scale, weights (folder of a checkpoint), exams (name →
+    pictures); recipe and version.
+    """
+    name, world = config["arm"], config["seed"]
+    policy, rows = VLAPolicy(Path(config["weights"]) / "checkpoint"), []
+    for exam, pictures in config["exams"].items():
+        rows += examine(policy, exam, pictures, name, world)
+    origin = policy.checkpoint.origin
+    keep_rows(folder, rows, config, training_flops=origin["flops"], training_minutes=origin["minutes"])
+    return {"arm": name, "seed": world, "rows": len(rows)}
+
+
+EXAMS = ("frames", *(f"edited {hop}" for hop in HOPS), "names")
+
+
+def examine(policy: VLAPolicy, exam: str, pictures: int, name: str, world: int) -> list[Row]:
+    """Rows of an exam, of which `suite` is the name. Facts are marked as the world's own, shuffled or not."""
+    if exam not in EXAMS:
+        raise UnknownNameError("exam", exam, EXAMS)
+    arm, facts = find_arm(name), f"invented-{world}"
+    if exam == "names":
+        rows = picture_quiz(policy, pictures, REPORTED.start, facts=facts, arm=name, progress=False)
+    else:
+        rows = frame_quiz(
+            policy, pictures, REPORTED.start, handled=objects.half(world), facts=facts, chain=arm.chains,
+            named=arm.thinking.named, edited=exam.removeprefix("edited ") if exam != "frames" else "", arm=name,
+            progress=False,
+        )  # fmt: skip
+    return [dataclasses.replace(row, suite=exam) for row in rows]
+
+
+def runs(grid: Grid, scale: Scale, exams: Mapping[str, int], arms: Iterable[str], world: int) -> None:
+    """These arms in one world: first what they start from, once for all that share it."""
+    names = [arm["arm"] for arm in grid.missing({"arm": name, "seed": world} for name in arms)]
+    trained = dict.fromkeys(find_arm(name).weights or name for name in names)
+    before = dict.fromkeys(arm.after for arm in map(find_arm, trained) if arm.after)
+    first = _stage(grid, "seeing", FLAT, 0, scale, None)
+    webs = {find_arm(name).shuffled: name for name in (*trained, *before) if find_arm(name).web}
+
+    def read(name: str) -> dict[str, Any]:
+        return _stage(grid, "reading", webs[find_arm(name).shuffled], world, scale, first)
+
+    def act(name: str) -> dict[str, Any]:
+        arm = find_arm(name)
+        return _stage(
+            grid, "acting", name, world, scale, act(arm.after) if arm.after else read(name) if arm.web else first
+        )
+
+    learning = f"{__name__}:learn"
+    grid.prepare(learning, [first])
+    grid.prepare(learning, [read(name) for name in webs.values()])
+    grid.prepare(learning, [act(name) for name in before])
+    grid.prepare(learning, [act(name) for name in trained if name not in before])
+
+    def asked(name: str) -> dict[str, Any]:
+        arm = find_arm(name)
+        weights = act(arm.weights or name)
+        mine = {
+            exam: n for exam, n in exams.items() if (arm.chains and not arm.thinking.filler) or "edited" not in exam
+        }
+        where = str(grid.folder(learning, weights))
+        about = {"seed": world, "scale": scale.value, "version": VERSION, "recipe": weights["recipe"]}
+        return {"arm": name, **about, "weights": where, "exams": mine}
+
+    grid.run(f"{__name__}:run", [asked(name) for name in names])
+
+
+def _stage(
+    grid: Grid, stage: str, name: str, world: int, scale: Scale, start: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The config of a training; `start` is that of the one before."""
+    config = {"stage": stage, "arm": name, "seed": world, "scale": scale.value, "version": VERSION}
+    where = str(grid.folder(f"{__name__}:learn", start) / "checkpoint") if start else None
+    return {**config, "start": where, "recipe": dataclasses.asdict(_staged(config))}
+
+
+def amounts(scale: Scale) -> dict[str, Any]:
+    """Pictures of each exam, and worlds. A GPU does as much."""
+    if scale is Scale.SMOKE:
+        return {"exams": {"frames": 12, "names": 6}, "worlds": (0,)}
+    edits = {f"edited {hop}": 600 for hop in HOPS}
+    return {"exams": {"frames": 1500, **edits, "names": 400}, "worlds": WORLDS}
+
+
+def plan(scale: Scale) -> str:
+    much = amounts(scale)
+    exams = ", ".join(f"{name} {number}" for name, number in much["exams"].items())
+    return f"{len(ARMS)} arms in {len(much['worlds'])} worlds: {'; '.join(ARMS)}.\nPictures of each exam: {exams}."
+
+
+def conduct(grid: Grid, scale: Scale) -> None:
+    much = amounts(scale)
+    for world in much["worlds"]:
+        runs(grid, scale, much["exams"], ARMS, world)
+
+
+EXPERIMENT = Experiment("04", plan, conduct)
