@@ -386,7 +386,7 @@ def parser() -> argparse.ArgumentParser:
         "tasks",
         nargs="+",
         metavar="TASK",
-        help="put, push, open, close, stack, handover, point, tidy, serve, pack, heed or MODULE:TASK, in turn",
+        help="put, push, open, close, stack, handover, point, tidy, serve, pack, heed, check or MODULE:TASK, in turn",
     )
     p.add_argument("--episodes", type=positive, required=True, help="episodes the dataset shall have")
     p.add_argument("--out", required=True, help="folder of the dataset; goes on with one of the same recipe")

@@ -5,6 +5,9 @@ Design choices
 * One `World` belongs to one thread at a time; many worlds run in many threads, because MuJoCo releases the GIL.
 * `step` takes absolute joint targets and reaches them *linearly within the control period*, whatever the rate.
 * A world is a function of (scene, actions): no clock, no global random state.
+* **What happened before has one owner.** How often a fixture was opened cannot be seen once it is shut again, and yet a task
+  may ask. The count lies in `data.userdata`, which the physics leaves alone and which is part of its state: snapshots hold it,
+  and no other number has to be carried along.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from pilab.contracts import (
 )
 from pilab.world.cameras import Caster, View
 from pilab.world.kinematics import tips
+from pilab.world.places import OPEN, SHUT, fixture_of
 from pilab.world.scenes import build, find_body
 
 SLOTS = 16  # rows of points.<camera>: objects and places of a scene, in its order
@@ -95,6 +99,14 @@ class World:
         mujoco.mj_step(model, data, SETTLE_STEPS)
         data.time = 0.0
         mujoco.mj_forward(model, data)
+        self._remember()
+
+    def _remember(self) -> None:
+        """Count how often each fixture went from shut to open, and from open to shut: an odd number while it is open."""
+        turned = self.data.userdata
+        for name in self._joint:
+            i, share = self._order[name], self.joint(name) / fixture_of(self.scene.part(name)).travel
+            turned[i] += share < SHUT if turned[i] % 2 else share > OPEN
 
     def _set_joints(self, q: np.ndarray) -> None:
         self.data.qpos[self._qpos] = q * self._scale
@@ -153,6 +165,7 @@ class World:
         self.data.act[self._act] = target  # exactly, so that rounding does not add up over an episode
         mujoco.mj_forward(self.model, self.data)  # poses and contacts of this instant, not of one physics step ago
         self.steps += 1
+        self._remember()
         return command
 
     @property
@@ -181,6 +194,10 @@ class World:
     def joint(self, part: str) -> float:
         """The joint value of a fixture; 0 for anything else."""
         return float(self.data.qpos[self._joint[part]]) if part in self._joint else 0.0
+
+    def openings(self, part: str) -> int:
+        """How often a fixture has been open since the episode began, each time counted once; 0 for anything else."""
+        return int(self.data.userdata[self._order[part]] + 1) // 2 if part in self._joint else 0
 
     def touching(self) -> dict[str, set[int]]:
         """Part name → which fingers touch it (2·arm + side)."""
@@ -221,9 +238,9 @@ class World:
         return observation
 
     def truth(self) -> np.ndarray:
-        """(parts, 8): position, quaternion (w x y z) and joint value of every part, in the order of the scene."""
+        """(parts, 9): position, quaternion (w x y z), joint value and openings of every part, in the order of the scene."""
         data = self.data
-        joints = np.array([[self.joint(p.name)] for p in self.scene.parts])
+        joints = np.array([[self.joint(p.name), self.openings(p.name)] for p in self.scene.parts])
         return np.concatenate([data.xpos[self._bodies], data.xquat[self._bodies], joints], 1)
 
     def points(self, view: View, least: int = 2) -> np.ndarray:
@@ -243,7 +260,7 @@ class World:
 
     # -------------------------------------------------------------------------------------------------------- snapshots
     def snapshot(self) -> np.ndarray:
-        """The whole physical state, for `restore` or for a renderer in another thread."""
+        """The whole physical state and what is remembered, for `restore` or for a renderer in another thread."""
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
         state = np.empty(mujoco.mj_stateSize(self.model, kind))
         mujoco.mj_getState(self.model, self.data, state, kind)

@@ -7,7 +7,7 @@ import numpy as np
 from pilab.contracts import Goal
 from pilab.world.environment import World
 from pilab.world.places import fixture_of
-from pilab.world.task import HOLD_SECONDS, facts_of, step_scene, task_of
+from pilab.world.task import HOLD_SECONDS, facts_of, task_of
 
 REACH = 0.045  # a hand has reached a thing when its tip comes this near, m
 MOVED = 0.03  # another object has been moved when it ends up this far from where it stood, m
@@ -49,7 +49,8 @@ class Monitor:
         return self.world.time > self.task.seconds - 1e-6
 
     def metrics(self) -> dict[str, bool | float | None]:
-        """Every metric by name; None where the task has no such step. Of a long task also its progress.
+        """Every metric by name; None where the task has no such step. Of a long task also its progress, and what a task
+        counts besides.
 
         All are about this monitor's goal: under the swap control, what was spoken counts as wrong for the scene's own goal.
         """
@@ -69,11 +70,12 @@ class Monitor:
             "wrong_moved": wrong,
         }
         found = {name: value if name in self.task.metrics else None for name, value in values.items()}
-        return found | ({"progress": self.progress()} if len(self.steps) > 1 else {})
+        found |= {"progress": self.progress()} if len(self.steps) > 1 else {}
+        return found | self.task.counts(self.world, self.goal)
 
     def progress(self) -> float:
-        """The share of the steps that are done as the world is now."""
-        done = [task_of(step_scene(self.world.scene, step)).achieved(self.world, step) for step in self.steps]
+        """The share of the steps that are done now."""
+        done = self.task.done(self.world, self.goal)
         return sum(done) / len(done)
 
     def failure(self) -> str:

@@ -64,6 +64,9 @@ PLACES: Mapping[str, Place] = {
 }  # fmt: skip
 
 
+OPEN, SHUT = 0.75, 0.12  # shares of its travel: a fixture is open beyond the one, and shut below the other
+
+
 @dataclass(frozen=True)
 class Fixture:
     """Something with one joint and a handle; lengths in m, joint values in m or rad."""

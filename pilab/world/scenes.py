@@ -296,6 +296,7 @@ def build(scene: Scene, tune: Callable[[mujoco.MjSpec], None] | None = None) -> 
     spec = mujoco.MjSpec()
     spec.modelname = f"pilab-{scene.hash}"
     spec.compiler.degree = False
+    spec.nuserdata = len(scene.parts)  # what the world remembers of each, see `World.openings`
     option = spec.option
     option.timestep = 1 / body.physics_hz
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST

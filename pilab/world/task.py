@@ -1,6 +1,7 @@
 """What a task is: words, a layout, a predicate, ordered subtasks, and what to swap for a control.
 
-A long task is one whose goal comes to several `steps`, each the goal of a short one: see `tasks.tidy`.
+A long task is one whose goal comes to several `steps`, each the goal of a short one: see `tasks.tidy`, and
+`tasks.check` for one in which the past counts.
 
 A new task is one file, in `pilab/world/tasks/` or anywhere importable, with an object called TASK. Verbs follow the
 decomposition that exposes policies which move well and listen badly: did it reach, grasp anything, grasp the right
@@ -58,6 +59,19 @@ class Task:
     def achieved(self, world: World, goal: Goal) -> bool:
         """Whether the world is, at this instant, as `goal` wants it."""
         raise NotImplementedError(f"task {self.name!r} has no predicate")
+
+    def done(self, world: World, goal: Goal) -> tuple[bool, ...]:
+        """Which of the `steps` are done, as the world is now; where the past counts, a task says so itself."""
+        scene = world.scene
+        doers = (
+            (self if step == goal else find(step.verb, "pilab.world.tasks", "TASK", "task"), step)
+            for step in self.steps(scene.parts, goal, facts_of(scene))
+        )
+        return tuple(doer.achieved(world, step) for doer, step in doers)
+
+    def counts(self, world: World, goal: Goal) -> dict[str, float]:
+        """Further numbers about how it went, by name, beside `metrics`."""
+        return {}
 
     def subtasks(self, scene: Scene, facts: objects.Facts) -> tuple[str, ...]:
         """The steps in order, in words."""

@@ -237,7 +237,10 @@ def test_rows_do_not_depend_on_batch_or_threads():
     ("options", "valid"),
     [
         ({"control": "white"}, "none, black, swap, scramble, paraphrase, replay"),
-        ({"suite": "everything"}, "all, close, handover, heed, open, pack, point, push, put, serve, stack, tidy"),
+        (
+            {"suite": "everything"},
+            "all, check, close, handover, heed, open, pack, point, push, put, serve, stack, tidy",
+        ),
         ({"policy": "nobody"}, "demonstrator, random, hold"),
         ({"policy": "nowhere:POLICY"}, "MODULE:OBJECT"),
         ({"body": "nobody"}, "duo"),

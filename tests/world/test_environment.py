@@ -97,11 +97,12 @@ def test_an_observation_speaks_the_vocabulary(world):
     assert set(seen) == {STATE, TASK, SCENE, ENVIRONMENT_STATE, *images}
     assert seen[STATE].dtype == np.float32
     assert all(seen[k].shape == shape and seen[k].dtype == np.uint8 for k, shape in images.items())
-    assert seen[ENVIRONMENT_STATE].shape == (len(world.scene.parts), 8)
+    assert seen[ENVIRONMENT_STATE].shape == (len(world.scene.parts), 9)
     for part, row in zip(world.scene.parts, seen[ENVIRONMENT_STATE], strict=True):
         assert np.array_equal(row[:3], world.position(part.name))
         assert np.array_equal(row[3:7], world.quaternion(part.name))
         assert row[7] == world.joint(part.name)
+        assert row[8] == world.openings(part.name)
     assert set(world.observe(())) == {STATE, TASK, SCENE, ENVIRONMENT_STATE}
 
 

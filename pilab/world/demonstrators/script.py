@@ -58,7 +58,7 @@ MANNERS = {
     "right-handed": Manner(arm="right"),
 }
 
-NEAR = 0.05  # a hand is at a thing when its tip is so near to the middle of it, m
+NEAR = 0.05  # a hand is at a thing when its tip is so near to the middle of it (of its handle), m
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Situation:
     scene: Scene
     body: Embodiment
     state: np.ndarray  # (A,)
-    truth: np.ndarray  # (parts, 8)
+    truth: np.ndarray  # (parts, 9), see World.truth
     manner: Manner
     tips: dict[str, np.ndarray] = field(default_factory=dict)
     yaws: dict[str, float] = field(default_factory=dict)
@@ -105,9 +105,15 @@ class Situation:
     def joint(self, part: str) -> float:
         return float(self._row(part)[7])
 
+    def openings(self, part: str) -> int:
+        return int(self._row(part)[8])
+
     def touched(self, part: str) -> bool:
-        """Whether a hand is at the part, as far as can be seen."""
-        return any(float(np.linalg.norm(tip - self.position(part))) < NEAR for tip in self.tips.values())
+        """Whether a hand is at the part, a fixture's handle, as far as can be seen."""
+        there, middle = self.scene.part(part), self.position(part)
+        if "fixture" in there.parameters:
+            middle = places.handle_position(there, self.joint(part))
+        return any(float(np.linalg.norm(tip - middle)) < NEAR for tip in self.tips.values())
 
 
 class Script(Policy):

@@ -42,7 +42,7 @@ class Operate(Task):
 
     def achieved(self, world, goal):
         far = self.opened(world, goal.object)
-        return bool((far > 0.75 if self.wants_open else far < 0.12) and not world.touched(goal.object))
+        return bool((far > places.OPEN if self.wants_open else far < places.SHUT) and not world.touched(goal.object))
 
     def target(self, world, goal):
         return places.handle_position(world.scene.part(goal.object), world.joint(goal.object))

@@ -1,105 +1,36 @@
-"""What long tasks share: several things, each to be put in or on the place of its kind, one after the other.
-
-The words name none of them. Which things they are about, and what must be left alone, follows from what things are.
-"""
+"""What long tasks share: several steps, each the goal of a short task, one after the other. The words name none of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from pilab.contracts import Goal, Part, Scene, SceneError, find
-from pilab.world import objects, places, scenes
-from pilab.world.task import Task, step_scene, steps_of, task_of
-
-MOST = 3  # places fit beside each other
+from pilab.contracts import Goal, Part, Scene
+from pilab.world import objects
+from pilab.world.task import Task, facts_of, step_scene, steps_of, task_of
 
 
 class LongTask(Task):
-    """Subclass, and say in words what is to be done; with `kinds`, of which kinds things have to be for it."""
+    """Subclass with `lay_out` or `draw`, with `steps`, and with `done` where it matters what happened before."""
 
-    seconds = 12.0 * MOST
     metrics = ("wrong_moved",)
     swappable = False
     demonstrator = "pilab.world.demonstrators.sequence:Sequence"
-    kinds: tuple[str, ...] = ()  # keys of `data.web.lore.KINDS`; of all kinds, if none is named
-
-    def draw(
-        self, rng: np.random.Generator, pool: tuple[str, ...], cell: tuple[str, str | None] | None, reserved: bool,
-        facts: objects.Facts,
-    ) -> tuple[list[Part], Goal]:  # fmt: skip
-        """Two or three things with different homes, which stand there; where the words are about some kinds alone, also one or
-        two of others, which are to be left where they are.
-        """
-        known = [look for look in pool if look in facts.rows]
-        homes = {look: facts.rows[look].home for look in known}
-        about = [look for look in known if self._is_about(look, facts)]
-        allowed = [look for look in about if scenes.is_reserved_cell("put", look, homes[look]) == reserved]
-        chosen = [self._asked(cell, facts)] if cell is not None else []
-        number = int(rng.integers(2, MOST + 1))
-        for look in (allowed[i] for i in rng.permutation(len(allowed))):
-            home = facts.rows[look].home
-            if len(chosen) < number and home not in {facts.rows[other].home for other in chosen}:
-                chosen.append(look)
-        if len(chosen) < 2:
-            raise SceneError(
-                f"no two of {', '.join(pool)} that {self.verb!r} is about belong to different places; give more things to "
-                "choose from"
-            )
-        standing = [facts.rows[look].home for look in chosen]
-        others = [look for look in known if look not in about]
-        left = [others[i] for i in rng.permutation(len(others))[: int(rng.integers(1, 3))]] if self.kinds else []
-        spare = [place for place in places.PLACES if place not in standing]
-        if len(standing) < MOST and rng.random() < 0.5:  # a place where nothing of these belongs
-            standing.append(spare[rng.integers(len(spare))])
-        around = scenes.stand(rng, standing)
-        looks = [*chosen, *left]
-        parts = [*scenes.scatter(rng, [looks[i] for i in rng.permutation(len(looks))], around), *around]
-        return self._finish(rng, parts, facts)
-
-    def _finish(self, rng: np.random.Generator, parts: list[Part], facts: objects.Facts) -> tuple[list[Part], Goal]:
-        """The parts, and the goal: the first thing to be done stands for all."""
-        first = self.steps(parts, Goal(self.verb, ""), facts)[0]
-        return parts, Goal(self.verb, first.object, first.place)
-
-    def _is_about(self, look: str, facts: objects.Facts) -> bool:
-        return not self.kinds or facts.rows[look].kind in self.kinds
-
-    def _asked(self, cell: tuple[str, str | None], facts: objects.Facts) -> str:
-        look, place = cell
-        if place not in (None, facts.rows[look].home):
-            raise SceneError(
-                f"{look!r} belongs to the {facts.rows[look].home}, not to the {place}; leave the place open"
-            )
-        if not self._is_about(look, facts):
-            raise SceneError(f"{look!r} is of kind {facts.rows[look].kind!r}; {self.verb!r} is about {self.kinds}")
-        return look
-
-    def steps(self, parts: Sequence[Part], goal: Goal, facts: objects.Facts) -> tuple[Goal, ...]:
-        """From left to right, so that what comes next can be told from a picture."""
-        there = {part.name for part in parts}
-        things = sorted((p for p in parts if p.name in facts.rows), key=lambda p: p.position[0])
-        return tuple(
-            Goal("put", p.name, facts.rows[p.name].home)
-            for p in things
-            if self._is_about(p.name, facts) and facts.rows[p.name].home in there
-        )
 
     def alternatives(self, parts: Sequence[Part], goal: Goal) -> list[Goal]:
         """Nothing is named: nothing else can be."""
         return []
 
     def achieved(self, world, goal):
-        put = find("put", "pilab.world.tasks", "TASK", "task")
-        return all(put.achieved(world, step) for step in steps_of(world.scene))
+        return all(self.done(world, goal))
 
     def subtasks(self, scene: Scene, facts: objects.Facts) -> tuple[str, ...]:
         parts = (step_scene(scene, step) for step in steps_of(scene))
         return tuple(text for one in parts for text in task_of(one).subtasks(one, facts))
 
     def stage(self, world, goal):
-        steps = steps_of(world.scene)
-        put = find("put", "pilab.world.tasks", "TASK", "task")
-        at = next((i for i, step in enumerate(steps) if not put.achieved(world, step)), len(steps) - 1)
-        return 3 * at + put.stage(world, steps[at])
+        """Of the first step that is not done, or of the last one."""
+        scene, facts, done = world.scene, facts_of(world.scene), self.done(world, goal)
+        parts = [step_scene(scene, step) for step in self.steps(scene.parts, goal, facts)]
+        at = done.index(False) if False in done else len(done) - 1
+        before = sum(len(task_of(one).subtasks(one, facts)) for one in parts[:at])
+        return before + task_of(parts[at]).stage(world, parts[at].goal)

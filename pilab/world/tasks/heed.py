@@ -8,7 +8,7 @@ from pilab.contracts import Goal, find
 from pilab.world import scenes, signs
 from pilab.world.places import place_of
 from pilab.world.task import facts_of
-from pilab.world.tasks._long import LongTask
+from pilab.world.tasks._put_away import PutAway
 
 # What a sign lets in; nothing where none is named. What they mean in words is on the web (`data.web.lore.SIGNS`).
 ALLOWS: Mapping[str, tuple[str, ...]] = {
@@ -19,7 +19,7 @@ ALLOWS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class Heed(LongTask):
+class Heed(PutAway):
     name = verb = "heed"
     templates = (
         "put everything away and mind the sign",

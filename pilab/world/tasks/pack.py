@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pilab.world.tasks._long import LongTask
+from pilab.world.tasks._put_away import PutAway
 
 
-class Pack(LongTask):
+class Pack(PutAway):
     name = verb = "pack"
     kinds = ("tool", "toy")
     templates = (

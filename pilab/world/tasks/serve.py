@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pilab.world.tasks._long import LongTask
+from pilab.world.tasks._put_away import PutAway
 
 
-class Serve(LongTask):
+class Serve(PutAway):
     name = verb = "serve"
     kinds = ("dish", "fruit")
     templates = (
