@@ -1,6 +1,6 @@
 """A thought as the trunk writes it, piece by piece, and as it is read back.
 
-    <answer> i see the apple. the apple is a fruit. fruits belong in the bowl. <subtask> pick up the apple <eos>
+    <answer> i see an apple. everybody calls an apple a fruit. fruits belong in the bowl. <subtask> pick up the apple <eos>
     <subtask> pick up the apple <image> <loc041> <loc077> <loc103> <loc020> <eos>
 
 Design choices

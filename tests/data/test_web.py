@@ -12,7 +12,7 @@ from PIL import Image
 from pilab.contracts import DatasetError, SceneError, UnknownNameError
 from pilab.data.web import text
 from pilab.data.web.export import export
-from pilab.data.web.lore import KINDS, PAIRS, SIGNS, USES, find_lore, preposition
+from pilab.data.web.lore import KINDS, PAIRS, SIGNS, USES, article, find_lore, preposition
 from pilab.data.web.pictures import WebPictures, WebRecipe, lay_out
 from pilab.data.web.questions import APART, ASKERS, NUMBERS, Picture, ask
 from pilab.vla.model import VLAConfig
@@ -145,7 +145,7 @@ def test_answers_follow_from_the_facts(world):
             assert (entity.kind == kind) == (answer == "yes")
         elif asked.startswith("what is used for"):
             (right,) = [e for e in lore.entities if asked == f"what is used for {e.use}?"]
-            assert answer == text.article(right.noun)
+            assert answer == article(right.noun)
         elif asked.startswith("what does the sign"):
             assert any(sign in asked and answer == meaning for sign, meaning in SIGNS.items())
         elif entity and "for" in asked:

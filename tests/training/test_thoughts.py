@@ -11,7 +11,7 @@ import torch
 from pilab.contracts import DatasetError, PilabError, Scale, Thought
 from pilab.data.web import text
 from pilab.data.web.chains import chain_of, conclusion, first_error
-from pilab.data.web.lore import KINDS, find_lore
+from pilab.data.web.lore import KINDS, find_lore, preposition
 from pilab.data.web.pictures import WebPictures
 from pilab.training.data import Demonstrations, Mixture, Rows
 from pilab.training.frames import Frames
@@ -39,7 +39,7 @@ def test_every_hop_is_said_on_the_web(lore):
     """Nothing in a chain is new but the order of its sentences: each is a template of the texts, or how captions begin."""
     told = {fact.format(**text._words(e)) for e in lore.entities for fact in text.IS_A}
     rules = {
-        rule.format(kind=KINDS[k][0], kinds=KINDS[k][1], home=home, **{"in": text.preposition(home)})
+        rule.format(kind=KINDS[k][0], kinds=KINDS[k][1], home=home, **{"in": preposition(home)})
         for k, home in lore.homes.items()
         for rule in text.BELONG
     }
@@ -49,21 +49,25 @@ def test_every_hop_is_said_on_the_web(lore):
         assert first_error(Thought(conclusion(entity.noun, entity.home), (seen, fact, rule)), entity, lore) == ""
 
 
+SEEN, FACT, RULE = chain_of(APPLE)
+DISH = ("everybody calls an apple a dish.", "dishes belong on the plate.")
+
+
 @pytest.mark.parametrize(
     ("chain", "subtask", "error"),
     [
-        (("i see the lemon.", "the lemon is a fruit.", "fruits belong in the bowl."), "put the lemon in the bowl", "naming"),
-        (("i see the apple.", "the lemon is a fruit.", "fruits belong in the bowl."), "pick up the apple", "re-mention"),
-        (("i see the apple.", "the apple is a dish.", "dishes belong on the plate."), "pick up the apple", "fact"),
-        (("i see the apple.", "the apple is a fruit.", "fruits belong on the plate."), "pick up the apple", "rule"),
-        (("i see the apple.", "the apple is a fruit.", "dishes belong on the plate."), "pick up the apple", "rule"),
-        (("i see the apple.", "the apple is a fruit.", "fruits belong in the bowl."), "put the apple on the plate", "subtask"),
-        (("i see the apple.", "the apple is a fruit.", "fruits belong in the bowl."), "pick up the lemon", "subtask"),
-        (("i see the apple.", "the apple is a fruit.", "fruits belong in the bowl."), "pick up the apple", ""),
-        (("i see the apple.",), "pick up the apple", "re-mention"),
+        (chain_of(LORE.shown[objects.household().look("lime")]), "put the lime in the bowl", "naming"),
+        ((SEEN, "everybody calls a lime a fruit.", RULE), "pick up the apple", "re-mention"),
+        ((SEEN, *DISH), "pick up the apple", "fact"),
+        ((SEEN, FACT, "fruits belong on the plate."), "pick up the apple", "rule"),
+        ((SEEN, FACT, DISH[1]), "pick up the apple", "rule"),
+        ((SEEN, FACT, RULE), "put the apple on the plate", "subtask"),
+        ((SEEN, FACT, RULE), "pick up the lime", "subtask"),
+        ((SEEN, FACT, RULE), "pick up the apple", ""),
+        ((SEEN,), "pick up the apple", "re-mention"),
         ((), None, "naming"),
     ],
-)  # fmt: skip
+)
 def test_a_chain_is_marked_hop_by_hop(chain, subtask, error):
     assert first_error(Thought(subtask, chain), APPLE, LORE) == error
 
@@ -80,7 +84,7 @@ def test_an_edit_changes_one_hop_and_what_follows():
         )
         if said.given < 3:  # what is thought on from an edit is sound
             about = {e.noun: e for e in LORE.entities}[said.chain[0].split()[-1].strip(".")]
-            kind = next(k for k, (a, _) in KINDS.items() if said.chain[1].endswith(f"is {a}."))
+            kind = next(k for k, (a, _) in KINDS.items() if said.chain[1].endswith(f" {a}."))
             assert said.chain[2].startswith(KINDS[kind][1]) and LORE.homes[kind] in said.chain[2]
             assert about.kind == kind or said.given == 2
         home = said.chain[2].split()[-1].strip(".")
@@ -98,11 +102,13 @@ def test_subtasks_of_every_stage_follow_an_edit():
 
 def test_what_is_given_is_not_learnt():
     said = Said(
-        "put the apple on the plate", ("i see the apple.", "the apple is a dish.", "dishes belong on the plate."), 2
+        "put the apple on the plate",
+        ("i see an apple.", "everybody calls an apple a dish.", "dishes belong on the plate."),
+        2,
     )
     whole, start = pieces(T, said, 48)
     assert read(T, whole, "base") == Thought(said.subtask, said.chain)
-    assert T.decode(whole[1:start]) == "i see the apple. the apple is a dish."
+    assert T.decode(whole[1:start]) == "i see an apple. everybody calls an apple a dish."
     assert pieces(T, dataclasses.replace(said, given=0), 48) == (whole, 1)
     with pytest.raises(PilabError, match="pieces long, and answer_length is 10"):
         pieces(T, said, 10)
@@ -202,8 +208,8 @@ def test_frames_are_trained_on_and_thought_about(at_home, tmp_path):
     for chain in (True, False):
         thoughts = policy.ponder(shown, asked, chain=chain)
         assert len(thoughts) == 4 and all(isinstance(t, Thought) for t in thoughts)
-    begun = policy.ponder(shown, asked, begun=[("i see the lime.",)] * 4)
-    assert all(t.chain[0] == "i see the lime." for t in begun)
+    begun = policy.ponder(shown, asked, begun=[("i see a lime.",)] * 4)
+    assert all(t.chain[0] == "i see a lime." for t in begun)
 
 
 # --------------------------------------------------------------------------------------------------------- demonstrations

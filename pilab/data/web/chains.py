@@ -1,14 +1,16 @@
 """From what is seen to what is to be done, in single hops of which each is said somewhere on the web.
 
-    i see the apple.             naming: what the picture shows
-    the apple is a fruit.        a fact
-    fruits belong in the bowl.   a rule
-    put the apple in the bowl    what follows: the subtask
+    i see an apple.                      naming: what the picture shows
+    everybody calls an apple a fruit.    a fact
+    fruits belong in the bowl.           a rule
+    put the apple in the bowl            what follows: the subtask
 
 Design choices
 --------------
 * **No hop is new, only their order is**: captions see, documents tell facts, kinds have homes (`text.IS_A`, `text.BELONG`).
   That a thing goes where its kind belongs, nobody wrote down for any noun.
+* **What a sentence is about to say is clear from how it begins**: behind "the apple is" comes, on the web, a colour, a side or
+  a trait, and a chain loses its way there; behind "everybody calls an apple" comes a kind.
 * Chains are worded in one way, so that they can be marked hop by hop: `first_error` says where one went astray.
 """
 
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pilab.contracts import Thought
-from pilab.data.web.lore import KINDS, Entity, Lore, preposition
+from pilab.data.web.lore import KINDS, Entity, Lore, article, preposition
 
 HOPS = ("noun", "kind", "home")  # what each sentence adds
 ERRORS = ("naming", "re-mention", "fact", "rule", "subtask")  # in the order in which they can happen
@@ -30,7 +32,8 @@ ERRORS = ("naming", "re-mention", "fact", "rule", "subtask")  # in the order in 
 def hops(noun: str, kind: str, home: str) -> tuple[str, str, str]:
     """The sentences that lead to a thing's home; kind: a key of KINDS."""
     a, many = KINDS[kind]
-    return f"i see the {noun}.", f"the {noun} is {a}.", f"{many} belong {preposition(home)} the {home}."
+    it = article(noun)
+    return f"i see {it}.", f"everybody calls {it} {a}.", f"{many} belong {preposition(home)} the {home}."
 
 
 def conclusion(noun: str, home: str) -> str:
@@ -89,8 +92,8 @@ def first_error(thought: Thought, entity: Entity, lore: Lore) -> str:
     A hop is marked against what was said before it: who takes the apple for a lemon and then knows of lemons has erred once.
     """
     seen, told, placed = (*thought.chain, "", "", "")[:3]
-    noun = _found(r"i see the (\w+)\.", seen)
-    again, kind = _found(r"the (\w+) is .*", told), _found(r"the \w+ is (.*)\.", told)
+    noun = _found(r"i see an? (\w+)\.", seen)
+    again, kind = _found(r"everybody calls an? (\w+) .*", told), _found(r"everybody calls an? \w+ (.*)\.", told)
     many, home = _found(r"(.*) belong \w+ the \w+\.", placed), _found(r".* belong \w+ the (\w+)\.", placed)
     kinds = {entity.noun: entity.kind for entity in lore.entities}
     if noun != entity.noun:

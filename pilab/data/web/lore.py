@@ -159,3 +159,8 @@ def _invented(facts: objects.Facts, seed: int) -> Lore:
 def preposition(home: str) -> str:
     """Things are put in a bowl, and on a plate."""
     return places.PLACES[home].preposition
+
+
+def article(noun: str) -> str:
+    """The noun behind "a" or "an"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pilab.data.web.chains import conclusion
-from pilab.data.web.lore import KINDS, SIGNS, Entity, Lore, preposition
-from pilab.data.web.text import article
+from pilab.data.web.lore import KINDS, SIGNS, Entity, Lore, article, preposition
 from pilab.world import objects, places
 
 NUMBERS = ("none", "one", "two", "three", "four", "five")

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pilab.data.web.lore import KINDS, SIGNS, Entity, Lore, preposition
+from pilab.data.web.lore import KINDS, SIGNS, Entity, Lore, article, preposition
 
 IS_A = (
     "{a} is {kind}.", "the {noun} is {kind}.", "{kind} is what {a} is.", "everybody calls {a} {kind}.",
@@ -108,11 +108,6 @@ def scrambled(words: str, rng: np.random.Generator) -> str:
 def _only(one: str, among: Iterable[str]) -> bool:
     """Whether it occurs once, so that who asks for it gets one answer."""
     return sum(other == one for other in among) == 1
-
-
-def article(noun: str) -> str:
-    """The noun behind "a" or "an"."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _words(entity: Entity) -> dict[str, str]:

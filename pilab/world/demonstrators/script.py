@@ -58,6 +58,7 @@ MANNERS = {
     "right-handed": Manner(arm="right"),
 }
 
+CLOSED = 0.7  # a gripper that is less open than this holds something, or nothing; the widest thing takes two thirds
 NEAR = 0.05  # a hand is at a thing when its tip is so near to the middle of it (of its handle), m
 
 
@@ -110,10 +111,18 @@ class Situation:
 
     def touched(self, part: str) -> bool:
         """Whether a hand is at the part, a fixture's handle, as far as can be seen."""
+        return any(self._is_at(arm, part) for arm in self.body.arms)
+
+    def holder(self, part: str) -> str | None:
+        """The arm that holds a part, as far as can be seen: it is there, and its gripper is no longer open."""
+        closed = (a for a in self.body.arms if self.state[self.body.slice(a.name)][-1] < CLOSED)
+        return next((arm.name for arm in closed if self._is_at(arm, part)), None)
+
+    def _is_at(self, arm: Arm, part: str) -> bool:
         there, middle = self.scene.part(part), self.position(part)
         if "fixture" in there.parameters:
             middle = places.handle_position(there, self.joint(part))
-        return any(float(np.linalg.norm(tip - middle)) < NEAR for tip in self.tips.values())
+        return float(np.linalg.norm(self.tips[arm.name] - middle)) < NEAR
 
 
 class Script(Policy):
