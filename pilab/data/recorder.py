@@ -38,7 +38,7 @@ from pilab.data.cards import write_card
 from pilab.data.lerobot.format import IMAGES, Feature
 from pilab.data.lerobot.reader import LeRobotDataset
 from pilab.data.lerobot.writer import DatasetWriter, explained, stage_episode
-from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
+from pilab.data.schema import INTERVENTION, SOURCE, SPEAKER, SUBTASK, SUCCESS, features
 
 SPOOL = ".recording"
 GONE = ".gone"  # behind the name of a folder that is being made or removed: nothing in it counts
@@ -365,6 +365,7 @@ def _row(first: Frame, last: Frame, columns: Mapping[str, Feature]) -> dict[str,
     """The observation before a motion, and what the motion was."""
     known = {
         ACTION: last.label, EXECUTED: last.executed, SUBTASK: last.thought.subtask or "", SOURCE: last.source,
+        SPEAKER: last.thought.author if last.thought.subtask else "",
         INTERVENTION: last.is_intervention,
     }  # fmt: skip
     seen = {key: first.observation.get(key) for key in columns if key not in (SUCCESS, *known)}

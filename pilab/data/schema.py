@@ -9,6 +9,7 @@ from pilab.contracts import ACTION, EXECUTED, STATE, Embodiment, image_key, poin
 from pilab.data.lerobot import Feature
 
 SUBTASK, SOURCE, INTERVENTION, SUCCESS = "subtask", "source", "is_intervention", "next.success"
+SPEAKER = "speaker"  # who said the subtask: policy, person, demonstrator, oracle; "" where nobody said one
 
 
 def features(body: Embodiment, slots: int) -> dict[str, Feature]:
@@ -27,6 +28,6 @@ def features(body: Embodiment, slots: int) -> dict[str, Feature]:
     where = [f"{i}.{axis}" for i in range(slots) for axis in ("u", "v", "visible")]
     if slots:
         columns |= {points_key(c.name): Feature("float32", (3 * slots,), where) for c in body.cameras}
-    columns |= {SUBTASK: Feature("string", (1,), None), SOURCE: Feature("string", (1,), None)}
+    columns |= {key: Feature("string", (1,), None) for key in (SUBTASK, SPEAKER, SOURCE)}
     columns |= {INTERVENTION: Feature("bool", (1,), None), SUCCESS: Feature("bool", (1,), None)}
     return columns

@@ -45,7 +45,7 @@ from pilab.data.cache import FrameCache, lock
 from pilab.data.cards import write_card
 from pilab.data.lerobot import DatasetWriter, LeRobotDataset, colour_error, stage_episode
 from pilab.data.lerobot.writer import STAGING
-from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS, features
+from pilab.data.schema import INTERVENTION, SOURCE, SPEAKER, SUBTASK, SUCCESS, features
 from pilab.engine import provenance
 from pilab.robots.executor import Command, Executor
 from pilab.robots.rescue import Rescue
@@ -122,7 +122,9 @@ def demonstrate(scene: Scene, manner: str, recipe: Recipe) -> tuple[dict[str, An
         arrays[image_key(camera.name)] = np.stack([o[image_key(camera.name)] for o in seen])
         arrays[points_key(camera.name)] = np.stack([o[points_key(camera.name)].reshape(-1) for o in seen])
     steps = len(frames)
-    arrays |= {SUBTASK: [c.thought.subtask or "" for c in commands], SOURCE: ["policy"] * steps}
+    thoughts = [c.thought for c in commands]
+    arrays |= {SUBTASK: [t.subtask or "" for t in thoughts], SOURCE: ["policy"] * steps}
+    arrays |= {SPEAKER: [t.author if t.subtask else "" for t in thoughts]}
     arrays |= {
         INTERVENTION: np.array([c.intervention for c in commands]),
         SUCCESS: (np.arange(steps) == steps - 1) & success,
