@@ -25,6 +25,7 @@ from pilab.evaluation.controls import CONTROLS
 from pilab.evaluation.statistics import Rate, wilson
 from pilab.robots.bridges.openpi import RemotePolicy
 from pilab.robots.executor import Executor
+from pilab.robots.levels import TwoLevels
 from pilab.robots.policies import Hold, Random, Replay
 from pilab.robots.simulated import Outcome, Reel, Trial, simulate
 from pilab.vla.policy import VLAPolicy
@@ -40,11 +41,14 @@ DEFAULT = Path(__file__).parents[2] / "data_samples" / "checkpoint"  # the shipp
 def make_policy(name: str, body: Embodiment) -> Policy:
     """A policy by name: `demonstrator`, `random`, `hold`, `default` (the shipped checkpoint), the folder of a checkpoint, the
     `ws://HOST:PORT` of a server (its token in $PILAB_TOKEN), or the reader's own `MODULE:OBJECT` (a policy or its class).
+    HIGH+LOW are two of these: the first thinks, the second acts.
     Raises `UnknownNameError`, or `PolicyError` where there is no policy behind the name.
     """
     simple = {"demonstrator": Demonstrator, "random": lambda: Random(body.size), "hold": Hold}
     if name in simple:
         return simple[name]()
+    if "+" in name and not Path(name).is_dir():
+        return TwoLevels(*(make_policy(part, body) for part in name.split("+", 1)))
     if name == "default" and not DEFAULT.is_dir():
         raise PolicyError(
             f"the policy 'default' is the checkpoint in {DEFAULT}, and there is none: take it from a checkout of pilab, or "

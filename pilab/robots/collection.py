@@ -48,6 +48,7 @@ from pilab.data.lerobot.writer import STAGING
 from pilab.data.schema import INTERVENTION, SOURCE, SPEAKER, SUBTASK, SUCCESS, features
 from pilab.engine import provenance
 from pilab.robots.executor import Command, Executor
+from pilab.robots.oracle import Overheard
 from pilab.robots.rescue import Rescue
 from pilab.robots.simulated import Trial, simulate
 from pilab.vla.checkpoint import Checkpoint
@@ -77,6 +78,7 @@ class Recipe:
     object: str | None = None  # only this object (a noun or a look) …
     place: str | None = None  # … and this place
     driver: str | None = None  # a checkpoint that drives alone: nobody demonstrates, nothing is disturbed
+    overheard: bool = False  # beside what it thinks, the oracle notes the subtask that would have been right
     outcome: str = "success"  # which of its episodes are kept, one of OUTCOMES
 
     def attempt(self, k: int) -> tuple[Scene, str]:
@@ -102,7 +104,8 @@ def demonstrate(scene: Scene, manner: str, recipe: Recipe) -> tuple[dict[str, An
     frames: list[tuple[Observation, Command]] = []
     body, teacher = find_body(scene.body), Demonstrator(recipe.arm, manner)
     if recipe.driver:
-        executor = Executor(_policy(recipe.driver), body, arm="collect")
+        driver = _policy(recipe.driver)
+        executor = Executor(Overheard(driver) if recipe.overheard else driver, body, arm="collect")
     elif recipe.novice:
         executor = Rescue(teacher, _policy(recipe.novice), body, arm="collect")
     else:

@@ -6,6 +6,8 @@ the policy that acts is told nothing but it.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from pilab.contracts import ENVIRONMENT_STATE, SCENE, STATE, Observation, Policy, Thought
@@ -32,6 +34,21 @@ class Oracle(Policy):
 
     def act(self, observation: Observation, thought: list[Thought]) -> np.ndarray:
         return self.policy.act({k: v for k, v in observation.items() if k not in PRIVILEGED_KEYS}, thought)
+
+
+class Overheard(Oracle):
+    """`policy` acts on its own thoughts, and the oracle notes beside each what would have been right: labels of the states
+    that the policy itself comes into (DAgger, arXiv:1011.0686), in words, without an action.
+    """
+
+    def think(self, observation: Observation, previous: list[Thought]) -> list[Thought]:
+        told = {k: v for k, v in observation.items() if k not in PRIVILEGED_KEYS}
+        own = self.policy.think(told, [Thought(t.memory.get("own"), author="policy") for t in previous])
+        labels = super().think(observation, previous)
+        return [dataclasses.replace(t, memory={"own": o.subtask}) for t, o in zip(labels, own, strict=True)]
+
+    def act(self, observation: Observation, thought: list[Thought]) -> np.ndarray:
+        return super().act(observation, [Thought(t.memory["own"]) for t in thought])
 
 
 def right(row: Observation) -> str:

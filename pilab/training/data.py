@@ -7,7 +7,8 @@ Design choices
   actions. *Watched*: the same without state and actions, from episodes that only show how it is done. *Pointing*: pictures
   of many more layouts, words and points, nothing to do. *Point-only*: no pictures; the expert is told the labelled points,
   and learns to act on them from many more frames than vision could afford. *Asked* and *read* are of the synthetic web: see
-  `web`; *thought* are single frames: see `frames`.
+  `web`; *thought* are single frames: see `frames`. *Coached* frames teach what to think and nothing to do: the subtask that a
+  person, or an oracle, said in states that the policy came into.
 * Every other time ℓ is the instruction, in fresh words, and the thought is asked for; else ℓ is the subtask of some moment
   from a second ago to a blink ahead: a robot that thinks once a second acts on thoughts that old, and now and then thinks
   "leave it there" a blink too early, which must not make it drop what it holds.
@@ -46,7 +47,7 @@ from pilab.contracts import (
 from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.pointing import PointingScenes
-from pilab.data.schema import SUBTASK
+from pilab.data.schema import SPEAKER, SUBTASK
 from pilab.data.web.lore import find_lore
 from pilab.training.frames import Frames
 from pilab.training.phrases import instruct, meant, pointing, rephrase
@@ -64,6 +65,7 @@ from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, steps_of, task_of
 
 EARLY = 3  # control steps that a thought may be ahead of its time
+COACHES = ("person", "oracle")  # whose words correct what a policy thought
 SAME = 1e-3  # rad, or of an opening: commands this near to each other are one
 PICTURE = 16  # a row with pictures costs about as much time as so many without
 
@@ -78,6 +80,7 @@ class Rows:
     asked: int = 0  # pictures of the web with a question
     read: int = 0  # texts of the web
     watched: int = 0  # pictures of episodes without actions
+    coached: int = 0  # frames of which only the words are learnt: half of them where somebody said what is right
     thought: int = 0  # pictures of the web as a robot sees them, with what to think
 
 
@@ -142,6 +145,10 @@ class Demonstrations:
         self.training = acted[~(held | left_out)[self.episode[acted]]]
         self.validation = acted[held[self.episode[acted]]]
         self.shown = shown[self.pointed[shown]]  # watched frames that say where what they speak of is
+        said = np.concatenate([_speakers(d) for d in datasets])
+        speaks = self.training[self.subtask[self.training] != ""]
+        self.corrected = speaks[np.isin(said[speaks], COACHES)]
+        self.rehearsed = speaks[~np.isin(said[speaks], COACHES)]
         self.tellable = self.training[self.pointed[self.training]]  # what needs no pictures
 
     def _check(self, dataset: LeRobotDataset) -> None:
@@ -237,16 +244,20 @@ class Demonstrations:
         whole |= self.subtask[thought] == ""
         texts = []
         for frame, then, instruction in zip(frames, thought, whole, strict=True):
-            episode = self.episode[frame]
-            scene = self.scenes[episode]
-            if not instruction:
+            scene = self.scenes[self.episode[frame]]
+            if instruction:
+                texts.append(self.instruct(frame, rng))
+            else:
                 text = str(self.subtask[then])
                 texts.append(rephrase(text, scene, rng) if scene else text)
-            elif scene:
-                texts.append(instruct(task_of(scene), scene.goal, facts_of(scene), rng))
-            else:
-                texts.append(self.said[episode])
         return texts, whole
+
+    def instruct(self, frame: int, rng: np.random.Generator) -> str:
+        """The instruction of a frame's episode, in fresh words where its scene is known."""
+        episode = self.episode[frame]
+        if (scene := self.scenes[episode]) is None:
+            return self.said[episode]
+        return instruct(task_of(scene), scene.goal, facts_of(scene), rng)
 
     def fast(self, most: int = 20_000) -> FastTokenizer:
         """Tokens for the chunks of training frames, fitted to at most so many that lie within their episodes."""
@@ -290,6 +301,11 @@ def _until_disturbed(action: np.ndarray, datasets: Sequence[LeRobotDataset], las
 def _subtasks(dataset: LeRobotDataset) -> np.ndarray:
     """The subtask of each frame; "" where nobody said one."""
     return dataset.columns[SUBTASK].astype(str) if SUBTASK in dataset.features else np.full(len(dataset), "")
+
+
+def _speakers(dataset: LeRobotDataset) -> np.ndarray:
+    """Who said the subtask of each frame; "" where nobody wrote that down."""
+    return dataset.columns[SPEAKER].astype(str) if SPEAKER in dataset.features else np.full(len(dataset), "")
 
 
 def _world_of(row: Mapping[str, object]) -> Scene | None:
@@ -360,6 +376,8 @@ class Mixture(torch.utils.data.IterableDataset):
             batches.append(self.web.read(rows.read, rng))
         if rows.watched and d is not None and len(d.shown):
             batches.append(self.demonstrated(rng.choice(d.shown, rows.watched), rng, acts=False))
+        if rows.coached:
+            batches.append(self.coached(rows.coached, rng))
         if rows.thought:
             batches.append(self.frames.draw(rows.thought, rng))
         return batches
@@ -390,6 +408,22 @@ class Mixture(torch.utils.data.IterableDataset):
             if max(learnt) > 1:
                 batch.learnt = torch.arange(batch.answer.shape[1]) >= torch.tensor(learnt)[:, None]
         return batch
+
+    def coached(self, rows: int, rng: np.random.Generator) -> Batch:
+        """Pictures, state and instruction, and what to think; half of them corrections, where there is anything else."""
+        d = self.demonstrations
+        corrected = rows // 2 if len(d.rehearsed) else rows
+        frames = rng.choice(d.corrected, corrected)
+        if len(d.rehearsed):
+            frames = np.concatenate([frames, rng.choice(d.rehearsed, rows - corrected)])
+        text, mask = self._heard(frames, [d.instruct(frame, rng) for frame in frames])
+        told = [self._thought(frame, rng) for frame in frames]
+        answer, answer_mask = stacked([written for written, _ in told], self.tokenizer.pad)
+        learnt = torch.arange(answer.shape[1]) >= torch.tensor([[start] for _, start in told])
+        images = {n: torch.from_numpy(d.take(image_key(n), frames)) for n, _, _ in self.config.cameras}
+        return Batch(
+            text, mask, state=self._state(frames), images=images, answer=answer, answer_mask=answer_mask, learnt=learnt
+        )
 
     def _spoken(
         self, frames: np.ndarray, whole: np.ndarray, acts: bool, rng: np.random.Generator

@@ -118,8 +118,8 @@ def kind_of(batch: Batch) -> str:
         return "read"
     if batch.answer is None:
         return "pointing"
-    if batch.learnt is not None and batch.state is None:
-        return "thought"
+    if batch.learnt is not None:
+        return "thought" if batch.state is None else "coached"
     return "asked" if len(batch.images) == 1 else "watched"
 
 

@@ -95,7 +95,8 @@ class Recipe:
     @property
     def has_robot(self) -> bool:
         """Whether any stage learns from a robot's data."""
-        return any(s.rows.demonstrations or s.rows.pointing or s.rows.point_only or s.rows.watched for s in self.stages)
+        rows = [stage.rows for stage in self.stages]
+        return any(r.demonstrations or r.pointing or r.point_only or r.watched or r.coached for r in rows)
 
     @property
     def has_web(self) -> bool:
@@ -177,6 +178,19 @@ def teach(scale: Scale) -> Recipe:
     )
 
 
+def coach(scale: Scale) -> Recipe:
+    """What to think next, from words alone: episodes in which a person, or an oracle, said what would have been right.
+
+    Nothing is learnt of acting. The result thinks; let the checkpoint that it started from act (`TwoLevels`, or HIGH+LOW
+    for `pilab evaluate`): its hands are then the same as before, to the bit. Give it older data too, to rehearse.
+    """
+    steps, rows = (2, 4) if scale is Scale.SMOKE else (300, 32)
+    return Recipe(
+        (Stage(steps, Rows(0, 0, 0, coached=rows)),), pointing_scenes=0, success_episodes=0,
+        learning_rate=5e-4, average=0.98, warm_up=min(30, steps - 1), validate_every=min(100, steps),
+    )  # fmt: skip
+
+
 def text(scale: Scale) -> Recipe:
     """The first stage of pretraining: what things are and where they belong, before anything is seen."""
     if scale is Scale.SMOKE:
@@ -220,7 +234,7 @@ def _web(scale: Scale, stage: Stage, pictures: int = 12_000) -> Recipe:
 
 
 RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {
-    "laptop": laptop, "practise": practise, "teach": teach, "text": text, "images": images, "robot": robot,
+    "laptop": laptop, "practise": practise, "teach": teach, "coach": coach, "text": text, "images": images, "robot": robot,
 }  # fmt: skip
 
 

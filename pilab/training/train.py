@@ -105,6 +105,11 @@ def train(
         demonstrations = Demonstrations(
             data, config, embodiment, labels=recipe.labels, watched=watched, most=recipe.most, progress=progress
         )
+        if any(stage.rows.coached for stage in recipe.stages) and not len(demonstrations.corrected):
+            raise DatasetError(
+                "in no frame did a person or an oracle say what would have been right: record with a coach, or collect with "
+                "overheard=True"
+            )
         wrong = mislabel(demonstrations, recipe.mislabelled, seed)
         if recipe.mislabelled and not wrong:
             raise DatasetError("no episode has a scene in which something else could have been named: none to mislabel")

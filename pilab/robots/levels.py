@@ -1,0 +1,35 @@
+"""Two levels from two policies: the first thinks, the second acts on what it thinks.
+
+The high level of a robot can thus be coached, swapped or compared while the low level stays as it is, to the bit (Hi Robot, Shi
+et al. 2025, arXiv:2502.19417; YAY Robot, Shi et al. 2024, arXiv:2403.12910).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pilab.contracts import Observation, Policy, Thought
+
+
+class TwoLevels(Policy):
+    """`high` thinks, `low` acts."""
+
+    def __init__(self, high: Policy, low: Policy) -> None:
+        self.high, self.low = high, low
+        self.privileged = bool(getattr(high, "privileged", False) or getattr(low, "privileged", False))
+        views = [getattr(policy, "cameras", None) for policy in (high, low)]
+        self.cameras = None if None in views else tuple(dict.fromkeys(name for view in views for name in view))
+        self.think_interval = getattr(high, "think_interval", Policy.think_interval)
+        self.replan_interval, self.noise_shape = (
+            getattr(low, "replan_interval", None),
+            getattr(low, "noise_shape", None),
+        )
+        self.fingerprint = "+".join(str(getattr(policy, "fingerprint", "")) for policy in (high, low))
+
+    def think(self, observation: Observation, previous: Sequence[Thought]) -> list[Thought]:
+        return self.high.think(observation, list(previous))
+
+    def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
+        return self.low.act(observation, list(thought))

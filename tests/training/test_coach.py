@@ -1,0 +1,96 @@
+"""Coaching: what an oracle would have said is learnt, in states that the policy came into; the hands stay as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pilab.contracts import NOISE, TASK, DatasetError, Scale, Thought
+from pilab.data.lerobot import LeRobotDataset
+from pilab.data.schema import SOURCE, SPEAKER, SUBTASK
+from pilab.evaluation.rollout import DEFAULT, make_policy
+from pilab.robots.collection import Recipe as Collection
+from pilab.robots.collection import collect
+from pilab.robots.executor import batch
+from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.module import kind_of
+from pilab.training.recipes import find_recipe
+from pilab.training.train import train
+from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.thoughts import read
+from pilab.vla.tokenizer import Tokenizer
+from pilab.world.bodies.duo import BODY
+from pilab.world.environment import World
+from pilab.world.scenes import VALIDATION, sample_scene
+from pilab.world.task import facts_of, task_of
+
+T = Tokenizer.default()
+
+
+@pytest.fixture(scope="module")
+def overheard(at_home, tmp_path_factory):
+    """Two episodes of the shipped policy, with what would have been right beside them."""
+    folder = tmp_path_factory.mktemp("coached") / "set"
+    with at_home():
+        collect(
+            Collection(("put",), seed=700, driver=str(DEFAULT), overheard=True, outcome="any"), 2, folder, workers=1,
+            progress=False,
+        )  # fmt: skip
+    return folder
+
+
+def test_the_oracle_writes_down_what_is_right_and_the_policy_drives(overheard):
+    data = LeRobotDataset(overheard)
+    assert set(data.columns[SPEAKER]) == {"oracle"} and set(data.columns[SOURCE]) == {"policy"}
+    for e in range(2):
+        scene = sample_scene(data.episodes[e]["seed"], "put")
+        said = [str(text) for text in data.episode(e, [SUBTASK])[SUBTASK]]
+        assert said[0] == task_of(scene).subtasks(scene, facts_of(scene))[0]
+        assert set(said) <= set(task_of(scene).subtasks(scene, facts_of(scene)))
+
+
+def test_half_of_the_rows_are_corrections_and_none_has_actions(overheard, samples, config):
+    d = Demonstrations([overheard, samples], config, BODY, progress=False)
+    first = len(LeRobotDataset(overheard))
+    assert len(d.corrected) and (d.corrected < first).all() and (d.rehearsed >= first).all()
+    (rows,) = Mixture(d, None, d.normaliser(), T, Rows(0, 0, 0, coached=10), seed=0).step(0)
+    assert kind_of(rows) == "coached" and rows.actions is None and rows.state is not None and rows.labelled is None
+    assert set(rows.images) == {"base", "left_wrist", "right_wrist"} and len(rows.text) == 10
+    told = {str(text) for text in d.subtask}
+    for row in range(10):
+        assert read(T, rows.answer[row][rows.answer_mask[row]].tolist(), "base").subtask in told
+    nouns = {d.scenes[e].instruction for e in range(2)}
+    assert nouns
+    alone = Demonstrations([overheard], config, BODY, progress=False)
+    (rows,) = Mixture(alone, None, alone.normaliser(), T, Rows(0, 0, 0, coached=6), seed=0).step(0)
+    assert len(rows.text) == 6
+
+
+def test_only_the_words_change(overheard, samples, tmp_path, at_home):
+    """The coached checkpoint thinks; the hands of the pair are those of the old one, to the bit."""
+    with at_home():
+        train(
+            find_recipe("coach", Scale.SMOKE), [overheard, samples], tmp_path / "coached", start=DEFAULT, progress=False
+        )
+    old, new = Checkpoint.load(DEFAULT), Checkpoint.load(tmp_path / "coached")
+    for name, weight in old.model.head.state_dict().items():
+        torch.testing.assert_close(
+            weight, new.model.head.state_dict()[name], msg=name
+        )  # but for rounding, as averages are
+    assert not torch.equal(old.model.text.embed.weight, new.model.text.embed.weight)
+    pair, alone = make_policy(f"{tmp_path / 'coached'}+default", BODY), make_policy("default", BODY)
+    seen = batch([{**World(sample_scene(VALIDATION.start)).observe(), TASK: "put the apple in the bowl"}])
+    seen[NOISE] = np.zeros((1, *pair.noise_shape), np.float32)
+    thought = [Thought("pick up the apple")]
+    assert np.array_equal(pair.act(seen, thought), alone.act(seen, thought))
+    assert (
+        pair.think(seen, [Thought()])[0].subtask
+        == make_policy(str(tmp_path / "coached"), BODY).think(seen, [Thought()])[0].subtask
+    )
+    assert pair.fingerprint == f"{new.hash}+{old.hash}" and not pair.privileged
+
+
+def test_without_a_coach_there_is_nothing_to_learn(samples, tmp_path, at_home):
+    with at_home(), pytest.raises(DatasetError, match="in no frame did a person or an oracle say"):
+        train(find_recipe("coach", Scale.SMOKE), [samples], tmp_path, start=DEFAULT, progress=False)
