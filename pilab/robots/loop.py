@@ -155,6 +155,10 @@ class ControlLoop:
         """Change the subtask, as a coach does; without a policy it labels what a person does."""
         self._orders.put(lambda: self._pilot.say(text, self._pace.clock()))
 
+    def suggest(self, *chain: str) -> None:
+        """Begin the policy's thoughts with these sentences, until the task changes; with none it thinks freely again."""
+        self._orders.put(lambda: self._pilot.suggest(chain, self._pace.clock()))
+
     def go_home(self) -> None:
         """Move slowly and straight (in joint angles) home, and rest there until somebody speaks, drives or arms."""
         self._orders.put(self._pilot.go_home)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -111,6 +111,11 @@ class Pilot:
         """Change the subtask."""
         self._leave_home(now)
         self._executor.say(self.episode, text)
+
+    def suggest(self, chain: Sequence[str], now: float) -> None:
+        """Begin its thoughts with these sentences."""
+        self._leave_home(now)
+        self._executor.suggest(self.episode, chain)
 
     def go_home(self) -> None:
         """Home, and rest there. Raises `SafetyError` when the robot is not armed."""

@@ -185,6 +185,18 @@ def test_words_reach_the_policy():
     assert [(f.task, f.thought.author) for f in frames] == [("do it", "person")] * 2 + [("do that", "policy")]
 
 
+def test_sentences_begin_the_policys_thoughts():
+    bench = Bench(Turn(), task="do it").armed()
+    bench.go(2)
+    bench.loop.say("turn the hand")
+    bench.go(1)
+    bench.loop.suggest("i see the lemon.", "it is yellow.")
+    (frame,) = bench.go(1)  # this policy thinks nothing of its own
+    assert (frame.thought.chain, frame.thought.subtask) == (("i see the lemon.", "it is yellow."), None)
+    bench.loop.instruct("do that")
+    assert bench.go(1)[0].thought.chain == ()
+
+
 def test_what_is_to_be_done_between_says_when_it_is():
     bench = Bench()
     done = bench.loop.between(lambda robot: robot is bench.robot)
