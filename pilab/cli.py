@@ -89,7 +89,8 @@ def collect(options: argparse.Namespace) -> None:
 
     recipe = Recipe(
         tuple(options.tasks), options.seed, options.body, tuple(options.manner), options.arm, options.noise,
-        options.close, options.novice, options.object, options.place, options.driver, options.outcome,
+        options.close, options.novice, options.object, options.place, driver=options.driver, overheard=options.overheard,
+        outcome=options.outcome,
     )  # fmt: skip
     run(recipe, options.episodes, options.out, workers=options.workers, progress=not options.json)
     about = describe(LeRobotDataset(options.out))
@@ -406,6 +407,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--driver", metavar="CHECKPOINT", help="a policy that drives instead of the demonstrator, undisturbed"
+    )
+    p.add_argument(
+        "--overheard",
+        action="store_true",
+        help="beside what the driver thinks, an oracle notes the subtask that is right",
     )
     p.add_argument(
         "--outcome", choices=["success", "failure", "any"], default="success", help="which of its episodes to keep"

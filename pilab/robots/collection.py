@@ -194,6 +194,8 @@ def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, prog
         raise SceneError(
             f"outcome {recipe.outcome!r} without a driver: a demonstrator's failures are nobody's mistakes"
         )
+    if recipe.overheard and not recipe.driver:
+        raise SceneError("overheard without a driver: a demonstrator says what is right anyway")
     for task in recipe.tasks:
         if not recipe.driver and not find(task, "pilab.world.tasks", "TASK", "task").demonstrator:
             raise SceneError(f"task {task!r} has no demonstrator; set Task.demonstrator to MODULE:CLASS")

@@ -202,6 +202,7 @@ def test_collecting_what_a_policy_does_by_itself(novices, tmp_path, monkeypatch)
     assert "a policy in simulation" in (root / "README.md").read_text(encoding="utf-8")
     for wrong, reason in (
         (Recipe(("put",), outcome="failure"), "without a driver"),
+        (Recipe(("put",), overheard=True), "overheard without a driver"),
         (Recipe(("put",), driver=novices[0], novice=novices[1]), "name one of them"),
         (Recipe(("put",), driver=novices[0], outcome="luck"), "luck"),
     ):
