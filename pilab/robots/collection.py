@@ -79,6 +79,7 @@ class Recipe:
     place: str | None = None  # … and this place
     driver: str | None = None  # a checkpoint that drives alone: nobody demonstrates, nothing is disturbed
     overheard: bool = False  # beside what it thinks, the oracle notes the subtask that would have been right
+    facts: str = "household"  # what things are called and where they belong, see objects.find_facts
     outcome: str = "success"  # which of its episodes are kept, one of OUTCOMES
 
     def attempt(self, k: int) -> tuple[Scene, str]:
@@ -90,7 +91,7 @@ class Recipe:
         fixed = self.object in places.FIXTURES
         place = named.get(self.place, self.place)  # things are stacked on things, which have nouns too
         cell = (self.object if fixed else objects.household().look(self.object), place) if self.object else None
-        scene = sample_scene(self.seed + k, task, body=self.body, cell=cell)
+        scene = sample_scene(self.seed + k, task, body=self.body, cell=cell, facts=objects.find_facts(self.facts))
         refuse_reserved(scene)
         return scene, self.manners[k // len(self.tasks) % len(self.manners)]
 

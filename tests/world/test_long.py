@@ -263,3 +263,39 @@ def test_a_batch_of_scenes_at_once():
     for row, thought in zip(rows, both, strict=True):
         (alone,) = Demonstrator().think(batch([row]), start[:1])
         assert alone == thought
+
+
+# ------------------------------------------------------------------------------------------------------------- one thing
+@pytest.mark.parametrize("facts", [objects.household(), objects.invented(7)], ids=lambda facts: facts.name)
+def test_one_thing_goes_where_its_kind_belongs(facts):
+    """The words name it, and never the place; other places stand around."""
+    homes = set()
+    for seed in range(20):
+        scene = sample_scene(seed, "away", facts=facts)
+        (step,) = steps_of(scene)
+        assert step == Goal("put", scene.goal.object, facts.rows[scene.goal.object].home)
+        said = {facts.noun(scene.goal.object), *objects.describe(scene.goal.object).split()} & set(
+            scene.instruction.split()
+        )
+        assert said and not set(places.PLACES) & set(scene.instruction.split())
+        assert len([p for p in scene.parts if p.name in places.PLACES]) >= 2
+        assert not is_reserved_cell("put", step.object, step.place)
+        homes.add(step.place)
+    assert len(homes) > 2
+
+
+def test_away_is_done_by_the_demonstrator_and_measured_as_put_is():
+    scenes_ = [sample_scene(VALIDATION.start + k, "away", facts=objects.invented(7)) for k in range(3)]
+    rows = evaluate("demonstrator", "away", scenes=scenes_, threads=1, progress=False)
+    assert all(row.success and row.metrics["grasped_right"] and row.metrics["placed_right"] for row in rows)
+    assert not any(row.metrics["wrong_moved"] for row in rows)
+
+
+def test_away_refuses_what_cannot_be():
+    look = objects.HANDLED[0]
+    home = objects.household().rows[look].home
+    assert sample_scene(1, "away", cell=(look, home)).goal.place == home
+    with pytest.raises(SceneError, match=f"belongs to the {home}"):
+        sample_scene(1, "away", cell=(look, next(p for p in places.PLACES if p != home)))
+    with pytest.raises(SceneError, match="may be put where it belongs"):
+        sample_scene(1, "away", pool=())
