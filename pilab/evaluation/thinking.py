@@ -25,36 +25,39 @@ from pilab.data.web.questions import Picture, to_put_away
 from pilab.engine import provenance
 from pilab.evaluation.statistics import Rate, wilson
 from pilab.vla.policy import VLAPolicy
+from pilab.world import objects
 from pilab.world.scenes import VALIDATION
 
 
 def frame_quiz(
     policy: VLAPolicy, pictures: int = 400, seed: int = VALIDATION.start, *, handled: Collection[str],
-    facts: str = "household", chain: bool = True, named: bool = False, edited: str = "", arm: str = "vla",
+    facts: str = "household", chain: bool = True, called: str = "where", edited: str = "", arm: str = "vla",
     progress: bool = True,
 ) -> list[Row]:  # fmt: skip
     """One row for each picture in which something can be meant without its name (about four in ten of `pictures`).
 
-    handled: looks that its robot frames were about. chain: how it is asked to think. named: the words name the thing.
-    edited: the hop, one of `chains.HOPS`, with which another begins each thought; "" for none. `success` is the right place.
+    handled: looks that its robot frames were about. chain: how it is asked to think. called: how the words call what is meant,
+    one of `questions.CALLED`. edited: the hop, one of `chains.HOPS`, with which another begins each thought; "" for none.
+    `success` is the right place.
     """
     web, lore = WebPictures.open(pictures, seed, policy.body.name, progress=progress), find_lore(facts)
     others = [lore.shown[look] for look in sorted(handled)]
     asked, begun, right = [], [], []
     for k, note in enumerate(web.notes):
         picture, rng = Picture.of(note, web[points_key(CAMERA)][k], lore), np.random.default_rng([seed, 50, k])
-        question = to_put_away(picture, rng, named) if note["at_work"] else None
+        question = to_put_away(picture, rng, called) if note["at_work"] else None
         if question is None:
             continue
         entity = lore.shown[question.object]
         asked.append((k, question))
         changed = edit(entity, edited, lore, others, rng) if edited else None
         begun.append(changed.chain[: changed.given] if changed else ())
-        right.append((changed.noun, changed.home) if changed else (entity.noun, entity.home))
+        noun, home = (changed.noun, changed.home) if changed else (entity.noun, entity.home)
+        right.append((objects.describe(question.object) if called == "look" else noun, home))
     shown = {CAMERA: web[image_key(CAMERA)][[k for k, _ in asked]]}
     thoughts = policy.ponder(shown, [q.text for _, q in asked], chain=chain, begun=begun)
     origin, rows = provenance(), []
-    for (k, question), (noun, home), thought in zip(asked, right, thoughts, strict=True):
+    for (k, question), (name, home), thought in zip(asked, right, thoughts, strict=True):
         entity = lore.shown[question.object]
         said = concluded(thought.subtask)
         rows.append(
@@ -62,7 +65,7 @@ def frame_quiz(
                 unit="frame", arm=arm, suite="frames", control=f"edited {edited}" if edited else "none", seed=seed + k,
                 scene=f"web-{web.folder.name}-{k}", success=said[1] == home,
                 metrics={
-                    "noun": said[0] == noun, "subtask": thought.subtask == conclusion(noun, home),
+                    "noun": said[0] == name, "subtask": thought.subtask == conclusion(name, home),
                     "handled": question.object in handled,
                 },
                 clusters={"object": question.object, "kind": entity.kind, "said": said[1], "facts": facts},

@@ -64,7 +64,7 @@ ARMS: Mapping[str, Arm] = {
     "both, asked for a chain": Arm(BOTH),
     "both, asked at once": Arm(BOTH, chain=False, weights="both, asked for a chain"),
     "chain, then flat": Arm(after=PRACTISED_EDITS),
-    "flat, named by an oracle": Arm(Thinking(named=True)),
+    "flat, named by an oracle": Arm(Thinking(called="noun")),
     "chain, shuffled web": Arm(EDITED, shuffled=True),
     "flat, twice the steps": Arm(times=2.0),
     "flat, four times the steps": Arm(times=4.0),
@@ -165,7 +165,7 @@ def examine(policy: VLAPolicy, exam: str, pictures: int, name: str, world: int) 
     else:
         rows = frame_quiz(
             policy, pictures, REPORTED.start, handled=objects.half(world), facts=facts, chain=arm.chains,
-            named=arm.thinking.named, edited=exam.removeprefix("edited ") if exam != "frames" else "", arm=name,
+            called=arm.thinking.called, edited=exam.removeprefix("edited ") if exam != "frames" else "", arm=name,
             progress=False,
         )  # fmt: skip
     return [dataclasses.replace(row, suite=exam) for row in rows]

@@ -50,7 +50,7 @@ class Frames:
         web, thinking, tokenizer = self.web, self.thinking, self.web.tokenizer
         indices, asked, told = rng.choice(self.able, rows), [], []
         for index in indices:
-            question = to_put_away(web.picture(int(index)), rng, thinking.named)
+            question = to_put_away(web.picture(int(index)), rng, thinking.called)
             entity = web.lore.shown[question.object]
             said = think(thinking, question.answer, entity, web.lore, self.handled, rng)
             asked.append(question)

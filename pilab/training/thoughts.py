@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilab.contracts import PilabError
+from pilab.contracts import PilabError, UnknownNameError
 from pilab.data.web.chains import HOPS, chain_of, edit
 from pilab.data.web.lore import Entity, Lore, preposition
+from pilab.data.web.questions import CALLED
 from pilab.vla.thoughts import write
 from pilab.vla.tokenizer import Tokenizer
 
@@ -38,12 +39,16 @@ class Thinking:
     dropped: float = 0.0  # share of chains that are left out
     edited: float = 0.0  # share of chains with another's hop in them
     filler: bool = False  # the control
-    named: bool = False  # single frames: the words name the thing, as an oracle would
+    called: str = (
+        "where"  # how single frames call what is meant, see questions.CALLED; by name, an oracle did the naming
+    )
 
     def __post_init__(self) -> None:
         for name in ("dropped", "edited"):
             if not 0 <= getattr(self, name) <= 1:
                 raise PilabError(f"{name} is {getattr(self, name)}; expected a share, 0 … 1")
+        if self.called not in CALLED:
+            raise UnknownNameError("way to call a thing", self.called, CALLED)
         if (self.dropped or self.edited or self.filler) and not self.chain:
             raise PilabError("dropped, edited and filler are about chains; set chain=True")
 

@@ -88,7 +88,7 @@ def test_an_edit_is_obeyed_or_not(pictures):
 
 def test_how_it_is_asked_is_passed_on(pictures):
     policy = Knowing(pictures)
-    rows = quiz(policy, chain=False, named=True)
+    rows = quiz(policy, chain=False, called="noun")
     assert not policy.asked["chain"] and not any(row.failure for row in rows)
     for row in rows:
         assert LORE.shown[row.clusters["object"]].noun in row.instruction.split()

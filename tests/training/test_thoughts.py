@@ -172,7 +172,7 @@ def test_frames_are_of_handled_things_as_the_robot_sees_them(web):
 
 
 def test_an_oracle_names_the_thing(web):
-    batch = Frames(web, objects.LOOKS, Thinking(named=True)).draw(20, np.random.default_rng(0))
+    batch = Frames(web, objects.LOOKS, Thinking(called="noun")).draw(20, np.random.default_rng(0))
     for row in range(20):
         asked = T.decode(batch.text[row][batch.text_mask[row]].tolist())
         subtask = read(T, batch.answer[row][batch.answer_mask[row]].tolist(), "base").subtask
@@ -194,7 +194,7 @@ def test_frames_are_trained_on_and_thought_about(at_home, tmp_path):
     recipe = find_recipe("images", Scale.SMOKE)
     model = {**recipe.model, "answer_length": 48}
     recipe = dataclasses.replace(
-        recipe, stages=(Stage(2, Rows(0, 0, 0, 2, 2, 0, 4)),), thinking=Thinking(chain=True, dropped=0.5), web_pictures=40,
+        recipe, stages=(Stage(2, Rows(0, 0, 0, 2, 2, thought=4)),), thinking=Thinking(chain=True, dropped=0.5), web_pictures=40,
         handled=objects.LOOKS, model=model,
     )  # fmt: skip
     with at_home():

@@ -24,6 +24,7 @@ import numpy as np
 
 from pilab.contracts import Thought
 from pilab.data.web.lore import KINDS, Entity, Lore, article, preposition
+from pilab.world import objects
 
 HOPS = ("noun", "kind", "home")  # what each sentence adds
 ERRORS = ("naming", "re-mention", "fact", "rule", "subtask")  # in the order in which they can happen
@@ -80,10 +81,9 @@ def chain_of(entity: Entity) -> tuple[str, str, str]:
 
 
 def concluded(subtask: str | None) -> tuple[str, str]:
-    """The noun and the home that a subtask names, "" for what it does not."""
-    noun = re.search(r"\b(?:put|pick up|leave) the (\w+)", subtask or "")
-    home = re.search(r"\b(?:in|on) the (\w+)$", subtask or "")
-    return noun.group(1) if noun else "", home.group(1) if home else ""
+    """What a subtask calls its thing, and the home that it names; "" for what it does not."""
+    found = re.fullmatch(r"(?:put|leave|pick up) the (.+?)(?: (?:in|on) the (\w+))?", subtask or "")
+    return (found.group(1), found.group(2) or "") if found else ("", "")
 
 
 def first_error(thought: Thought, entity: Entity, lore: Lore) -> str:
@@ -104,7 +104,9 @@ def first_error(thought: Thought, entity: Entity, lore: Lore) -> str:
         return "fact"
     if (many, home) != (KINDS[kinds[noun]][1], lore.homes[kinds[noun]]):
         return "rule"
-    return "" if concluded(thought.subtask) in ((noun, home), (noun, "")) else "subtask"
+    called, place = concluded(thought.subtask)
+    names = {noun, objects.describe(entity.look)} if entity.look else {noun}
+    return "" if called in names and place in (home, "") else "subtask"
 
 
 def _found(pattern: str, sentence: str) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pilab.contracts import find
 from pilab.data.web.chains import conclusion
 from pilab.data.web.lore import KINDS, SIGNS, Entity, Lore, article, preposition
 from pilab.world import objects, places
@@ -198,22 +199,29 @@ ASKERS: Mapping[str, Asker] = {
 }  # fmt: skip
 
 
-AWAY = ("put {} where it belongs", "put {} away", "{} goes to its place", "tidy up {}")
+AWAY = find("away", "pilab.world.tasks", "TASK").templates
+CALLED = (
+    "where",
+    "look",
+    "noun",
+)  # how an instruction may call a thing: by where it is, by what it looks like, by name
 
 
-def to_put_away(picture: Picture, rng: np.random.Generator, named: bool = False) -> Question | None:
-    """An instruction that leaves open what is meant (unless it is `named`) and where it goes; the answer is what to do.
+def to_put_away(picture: Picture, rng: np.random.Generator, called: str = "where") -> Question | None:
+    """An instruction that leaves open where something goes; the answer is what to do.
 
-    None where nothing can be meant without its name.
+    called: how the words call it, one of CALLED. What they call it by its look, the answer does too. None where nothing can be
+    meant by where it is.
     """
     found = referred(picture, rng, by_look=False)
     if found is None:
         return None
-    text, look, place = found
-    entity = picture.entity(look)
-    words = f"the {entity.noun}" if named else text
-    text = AWAY[rng.integers(len(AWAY))].format(words)
-    return Question(text, conclusion(entity.noun, entity.home), look, None if named else place)
+    words, look, place = found
+    entity, seen = picture.entity(look), objects.describe(look)
+    words = {"where": words, "look": f"the {seen}", "noun": f"the {entity.noun}"}[called]
+    text = AWAY[rng.integers(len(AWAY))].format(object=words)
+    answer = conclusion(seen if called == "look" else entity.noun, entity.home)
+    return Question(text, answer, look, place if called == "where" else None)
 
 
 def ask(picture: Picture, rng: np.random.Generator, kinds: Sequence[str] = tuple(ASKERS)) -> Question:
