@@ -3,6 +3,9 @@
 * **Pixels stay honest**: pictures and heat maps grow by nearest neighbour, so a cell on show is a cell of the network.
   Marks lie above them, smooth, with the exact point as a dot in the middle.
 * **Roles are told apart without colour**: a ring is the object, a diamond the place, and each is named beside it.
+* **A trace fades on its way**, in the first camera: what comes next is clear, what is far off is faint.
+* **Words in the order of thinking**: the instruction, the sentences, the subtask they led to and whose it is; a person's
+  are blue. In a strip only what changed stands in full; the rest is left out, or grey.
 * **A heat map is shown relative to its own peak**: a sure policy makes a spot, an unsure one a fog.
 * **Nothing is dropped in silence**: a point outside the picture, a camera or role that does not exist, or heat of
   another shape is an error; a camera without a picture is a frame that says so, with what the policy believes there.
@@ -10,17 +13,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from pilab.contracts import TASK, CameraSpec, Embodiment, Observation, PilabError, Thought, UnknownNameError, image_key
-from pilab.figures.strips import GAP, INK, LETTERS, PAPER, SEEN
+from pilab.figures.strips import GAP, INK, PAPER
 from pilab.figures.theme import GREY, GRID, PALETTE
+from pilab.figures.words import Paragraph, letters, paper
 
 # Of Thought.points and of heat. No object is painted sky blue and no place yellow: a mark differs from its own thing.
 ROLES = {"object": ImageColor.getrgb(PALETTE[4]), "place": ImageColor.getrgb(PALETTE[6])}
+TRACE = ImageColor.getrgb(PALETTE[3])  # nor is anything pink
+FAINTEST = 0.35  # opacity of a trace where it ends
+PERSON = ImageColor.getrgb(PALETTE[0])  # what a person said
+LIGHT = (110, 110, 110)  # sentences on the way, and what is as it was
+RULE = (190, 190, 190)  # beside sentences that nobody but the policy said
+SMALL = 0.92  # of the letters: sentences on the way
 OPAQUE = 0.5  # how much of the picture a heat map hides at its peak
 RADIUS = 1 / 13  # of a mark, in heights of the picture: an object of 12 px in 96 fits inside
 SMOOTH = 4  # marks are drawn this many times larger, then averaged
@@ -38,16 +49,17 @@ def draw_thought(
     """The cameras of `body` side by side, each `height` px tall, the thought upon them and its words below.
 
     `heat` maps a camera to (2, h, w) probabilities of the object and of the place, on any grid that spans its picture.
-    Raises `PilabError` for points, pictures or heat of another form, `UnknownNameError` for a camera or role unknown.
+    Raises `PilabError` for points, a trace, pictures or heat of another form, `UnknownNameError` for unknown cameras or roles.
     """
     heat = heat or {}
-    for name in (*thought.points, *heat):
+    for name in heat:
         body.camera(name)
-    panels = [_panel(observation, camera, thought, heat.get(camera.name), height) for camera in body.cameras]
-    labels = [_label(observation, camera) for camera in body.cameras]
-    row = _row(panels, labels, _font(sum(panel.width for panel in panels)))
-    words = [f"instruction: {observation[TASK]}", _said(thought)]
-    return _stack([row, _text(words, row.width, _font(row.width))])
+    panels = [draw_camera(observation, body, c.name, thought, heat.get(c.name), height) for c in body.cameras]
+    width = sum(panel.width for panel in panels)
+    labels = [[Paragraph(_label(observation, camera))] for camera in body.cameras]
+    row = _row(panels, labels, letters(width))
+    words = [Paragraph(f"instruction: {observation[TASK]}"), *_words(thought)]
+    return _stack([row, paper(words, row.width, letters(row.width))])
 
 
 def thought_strip(
@@ -59,37 +71,47 @@ def thought_strip(
 ) -> Image.Image:
     """A film strip of moments as one camera (the body's first, if None) saw them, with points, and words below.
 
-    The instruction stands under the first moment and wherever somebody changed it. Raises as `draw_thought` does, and
-    `PilabError` for no moments.
+    The instruction stands under the first moment and wherever somebody changed it, a chain where it is another one; a
+    subtask that goes on stands in grey. Raises as `draw_thought` does, and `PilabError` for no moments.
     """
     if not moments:
         raise PilabError("a strip of 0 moments; expected at least one (observation, thought)")
     eye = body.cameras[0] if camera is None else body.camera(camera)
-    panels, texts, instruction = [], [], None
+    panels = [draw_camera(observation, body, eye.name, thought, None, height) for observation, thought in moments]
+    texts, instruction, before = [], None, None
     for observation, thought in moments:
-        for name in thought.points:
-            body.camera(name)
-        panels.append(_panel(observation, eye, thought, None, height))
-        changed = [f"instruction: {observation[TASK]}"] if observation[TASK] != instruction else []
-        texts.append([*changed, _said(thought)])
-        instruction = observation[TASK]
+        told = [] if observation[TASK] == instruction else [Paragraph(f"instruction: {observation[TASK]}")]
+        texts.append([*told, *_words(thought, before)])
+        instruction, before = observation[TASK], thought
     columns = min(columns, len(panels))
-    font = _font(columns * panels[0].width)
-    return _stack([_row(panels[i : i + columns], texts[i : i + columns], font) for i in range(0, len(panels), columns)])
+    size = letters(columns * panels[0].width)
+    return _stack([_row(panels[i : i + columns], texts[i : i + columns], size) for i in range(0, len(panels), columns)])
+
+
+def draw_camera(
+    observation: Observation,
+    body: Embodiment,
+    camera: str,
+    thought: Thought,
+    heat: np.ndarray | None = None,
+    height: int = 240,
+) -> Image.Image:
+    """One camera's picture, or an empty frame, under its heat map, the trace and its points; `height` px tall.
+
+    heat: (2, h, w). Raises as `draw_thought` does.
+    """
+    for name in thought.points:
+        body.camera(name)
+    eye, pixels = body.camera(camera), observation.get(image_key(camera))
+    panel = _empty(eye, height) if pixels is None else _scaled(pixels, camera, height)
+    if heat is not None:
+        panel = _heated(panel, heat, camera)
+    if camera == body.cameras[0].name:
+        panel = _traced(panel, thought.trace, camera)
+    return _marked(panel, thought.points.get(camera, {}), camera)
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures
-def _panel(
-    observation: Observation, camera: CameraSpec, thought: Thought, heat: np.ndarray | None, height: int
-) -> Image.Image:
-    """One camera: its picture or an empty frame, under the heat maps, under the marks."""
-    pixels = observation.get(image_key(camera.name))
-    panel = _empty(camera, height) if pixels is None else _scaled(pixels, camera.name, height)
-    if heat is not None:
-        panel = _heated(panel, heat, camera.name)
-    return _marked(panel, thought.points.get(camera.name, {}), camera.name)
-
-
 def _scaled(pixels: np.ndarray, camera: str, height: int) -> Image.Image:
     pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
@@ -127,9 +149,28 @@ def _heated(panel: Image.Image, heat: np.ndarray, camera: str) -> Image.Image:
     return Image.fromarray(shown.round().astype(np.uint8))
 
 
+def _traced(panel: Image.Image, trace: Sequence[tuple[float, float]], camera: str) -> Image.Image:
+    """A line through the points in their order, and a dot on each; from opaque to faint."""
+    spots = [tuple(SMOOTH * _spot("trace", point, camera, panel)) for point in trace]
+    line = SMOOTH * _line(panel)
+    layer = Image.new("RGBA", (panel.width * SMOOTH, panel.height * SMOOTH))
+    draw = ImageDraw.Draw(layer)
+    fading = np.linspace(255, 255 * FAINTEST, len(spots)).round().astype(int).tolist()
+    for colour, rim in ((INK, line / 2), (TRACE, 0)):
+        for way, opacity in zip(itertools.pairwise(spots), fading, strict=False):
+            draw.line(way, (*colour, opacity), round(line / 2 + 2 * rim))
+        for (x, y), opacity in zip(spots, fading, strict=True):
+            draw.ellipse(_grown((x, y, x, y), line + rim), (*colour, opacity))
+    layer = layer.resize(panel.size, Image.Resampling.BOX)
+    panel.paste(layer, mask=layer)
+    return panel
+
+
 def _marked(panel: Image.Image, points: Mapping[str, tuple[float, float]], camera: str) -> Image.Image:
     """A dot on every point, its role's shape around it, its role's name where there is room."""
-    radius, line = panel.height * RADIUS, max(2, panel.height / 80)
+    if unknown := [role for role in points if role not in ROLES]:
+        raise UnknownNameError(f"point on camera {camera!r}", unknown[0], list(ROLES))
+    radius, line = panel.height * RADIUS, _line(panel)
     spots = {role: _spot(role, point, camera, panel) for role, point in points.items()}
     layer = Image.new("RGBA", (panel.width * SMOOTH, panel.height * SMOOTH))
     draw = ImageDraw.Draw(layer)
@@ -144,14 +185,17 @@ def _marked(panel: Image.Image, points: Mapping[str, tuple[float, float]], camer
     return panel
 
 
-def _spot(role: str, point: tuple[float, float], camera: str, panel: Image.Image) -> np.ndarray:
+def _spot(what: str, point: tuple[float, float], camera: str, panel: Image.Image) -> np.ndarray:
     """(2,) px of a point in 0 … 1."""
-    if role not in ROLES:
-        raise UnknownNameError(f"point on camera {camera!r}", role, list(ROLES))
     uv = np.asarray(point, np.float64)
     if uv.shape != (2,) or not ((uv >= 0) & (uv <= 1)).all():
-        raise PilabError(f"the {role} on camera {camera!r} is at {point}; expected (u, v), both in 0 … 1 of the image")
+        raise PilabError(f"the {what} on camera {camera!r} is at {point}; expected (u, v), both in 0 … 1 of the image")
     return uv * panel.size
+
+
+def _line(panel: Image.Image) -> float:
+    """px: how thick marks are drawn."""
+    return max(2, panel.height / 80)
 
 
 def _mark(draw: ImageDraw.ImageDraw, role: str, spot: np.ndarray, radius: float, width: float, colour: tuple) -> None:
@@ -191,53 +235,31 @@ def _overlap(a: Box, b: Box) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------------- words
-def _label(observation: Observation, camera: CameraSpec) -> list[str]:
+def _label(observation: Observation, camera: CameraSpec) -> str:
     """Name and resolution of the picture that is there, or that should be."""
     pixels = observation.get(image_key(camera.name))
     height, width = (camera.height, camera.width) if pixels is None else np.shape(pixels)[:2]
-    return [f"{camera.name}, {width} by {height} pixels"]
+    return f"{camera.name}, {width} by {height} pixels"
 
 
-def _said(thought: Thought) -> str:
-    if thought.subtask is None:
-        return "subtask: none, it acts on the instruction alone"
-    return f"subtask ({thought.author}): {thought.subtask}"
+def _words(thought: Thought, before: Thought | None = None) -> list[Paragraph]:
+    """The chain, then the subtask and whose it is; of what was so `before` only the subtask's words, in grey."""
+    tone, rule = (PERSON, PERSON) if thought.author == "person" else (INK, RULE)
+    chain = []
+    if before is None or thought.chain != before.chain:
+        chain = [Paragraph(sentence, LIGHT, SMALL, rule) for sentence in thought.chain]
+        if before is not None and not chain and thought.author == before.author:
+            chain = [Paragraph("at once, without a chain", LIGHT, SMALL)]
+    if before is not None and (thought.subtask, thought.author) == (before.subtask, before.author):
+        return [*chain, Paragraph(thought.subtask or "no subtask", LIGHT)]
+    whose = "" if thought.subtask is None and not thought.chain else f" ({thought.author})"
+    said = "none, it acts on the instruction alone" if thought.subtask is None else thought.subtask
+    return [*chain, Paragraph(f"subtask{whose}: {said}", tone)]
 
 
-def _font(width: float) -> ImageFont.FreeTypeFont:
-    """Letters that are `LETTERS` px high once a picture of `width` is shown in a column."""
-    return ImageFont.load_default(LETTERS * max(1.0, width / SEEN))
-
-
-def _wrapped(text: str, width: float, font: ImageFont.FreeTypeFont) -> list[str]:
-    """Lines at most `width` px long; a word that is longer than a line is broken."""
-    lines = [""]
-    for word in text.split():
-        joined = f"{lines[-1]} {word}".strip()
-        if font.getlength(joined) <= width:
-            lines[-1] = joined
-            continue
-        lines.append("")
-        for letter in word:
-            if font.getlength(lines[-1] + letter) > width:
-                lines.append("")
-            lines[-1] += letter
-    return [line for line in lines if line]
-
-
-def _text(paragraphs: Sequence[str], width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """Paragraphs on paper, `width` px wide and as tall as they need."""
-    lines = "\n".join(line for paragraph in paragraphs for line in _wrapped(paragraph, width - 2 * GAP, font))
-    bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).multiline_textbbox((GAP, 0), lines, font)[3]
-    paper = Image.new("RGB", (width, round(bottom) + GAP), PAPER)
-    ImageDraw.Draw(paper).multiline_text((GAP, 0), lines, INK, font)
-    return paper
-
-
-def _row(panels: Sequence[Image.Image], texts: Sequence[Sequence[str]], font: ImageFont.FreeTypeFont) -> Image.Image:
-    """Panels of one height side by side, the paragraphs of each below it."""
-    papers = [_text(text, panel.width, font) for text, panel in zip(texts, panels, strict=True)]
-    cells = [_stack(pair) for pair in zip(panels, papers, strict=True)]
+def _row(panels: Sequence[Image.Image], texts: Sequence[Sequence[Paragraph]], size: float) -> Image.Image:
+    """Panels of one height side by side, the paragraphs of each below it in letters of `size` px."""
+    cells = [_stack([panel, paper(text, panel.width, size)]) for text, panel in zip(texts, panels, strict=True)]
     width, height = sum(cell.width + GAP for cell in cells) - GAP, max(cell.height for cell in cells)
     row = Image.new("RGB", (width, height), PAPER)
     x = 0

@@ -1,6 +1,10 @@
-"""Thoughts on pictures: marks stand where the points are, heat tints what it is on, words stay on the paper."""
+"""Thoughts on pictures: marks stand where the points are, heat tints what it is on, words stay on the paper.
+
+Words are told by their ink: black for what is said, grey for the sentences on the way and for what goes on, blue for a person.
+"""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -10,11 +14,13 @@ from PIL import Image
 from pilab.contracts import TASK, PilabError, Thought, UnknownNameError, image_key
 from pilab.figures.strips import GAP, PAPER
 from pilab.figures.theme import GRID
-from pilab.figures.thoughts import RADIUS, ROLES, draw_thought, thought_strip
+from pilab.figures.thoughts import FAINTEST, PERSON, RADIUS, ROLES, TRACE, draw_camera, draw_thought, thought_strip
 from pilab.world.bodies.duo import BODY
 
 HEIGHTS = (96, 144, 240, 480)  # as seen, between whole factors, the default, tall
 SPOT = (0.6, 0.55)
+CHAIN = ("i see the apple.", "the apple is a fruit.", "fruits belong in the bowl.")
+WAY = ((0.2, 0.3), (0.4, 0.3), (0.6, 0.5), (0.8, 0.5))
 
 
 def observation(grey: int = 120, task: str = "put the mug on the tray") -> dict:
@@ -118,6 +124,51 @@ def test_refuses_names_that_are_not_there():
         draw_thought(observation(), BODY, pointing("tool"))
 
 
+def test_one_camera_is_drawn_as_it_is_among_the_others():
+    thought = Thought(points={"base": {"object": SPOT}, "left_wrist": {"place": SPOT}}, trace=WAY)
+    heat = {"left_wrist": np.ones((2, 4, 4))}
+    drawn = draw_thought(observation(), BODY, thought, heat, height=144)
+    for camera in BODY.cameras:
+        alone = draw_camera(observation(), BODY, camera.name, thought, heat.get(camera.name), height=144)
+        assert np.array_equal(np.asarray(alone), panel(drawn, camera.name, 144))
+    with pytest.raises(UnknownNameError, match="'ceiling'; valid: base, left_wrist"):
+        draw_camera(observation(), BODY, "ceiling", thought)
+
+
+# ---------------------------------------------------------------------------------------------------------------- trace
+@pytest.mark.parametrize("height", HEIGHTS)
+def test_a_trace_is_a_line_with_dots_that_fade(height):
+    pixels = panel(draw_thought(observation(), BODY, Thought(trace=WAY), height=height), "base", height)
+    corners = np.array(WAY) * pixels.shape[1::-1]
+    dots = np.array([pixels[int(y), int(x)] for x, y in corners])
+    cover = ((dots - 120) @ (np.array(TRACE) - 120)) / np.square(np.array(TRACE) - 120).sum()
+    assert cover == pytest.approx(np.linspace(1, FAINTEST, len(WAY)), abs=0.02)
+    for one, other in itertools.pairwise(corners):
+        for share in (0.25, 0.5, 0.75):
+            x, y = (one + share * (other - one)).astype(int)
+            assert (pixels[y, x] != 120).any(), "the line between two dots"
+    assert (pixels[: int(0.2 * height)] == 120).all() and (pixels[int(0.6 * height) :] == 120).all()
+
+
+def test_a_trace_is_in_the_first_camera_only_and_below_the_marks():
+    plain, drawn = (draw_thought(observation(), BODY, Thought(trace=way)) for way in ((), WAY))
+    assert not np.array_equal(panel(plain, "base", 240), panel(drawn, "base", 240))
+    for camera in ("left_wrist", "right_wrist"):
+        assert np.array_equal(panel(plain, camera, 240), panel(drawn, camera, 240))
+    seen = [(observation(), Thought(trace=WAY))]
+    assert (np.asarray(thought_strip(seen, BODY))[:160] != 120).any()
+    assert (np.asarray(thought_strip(seen, BODY, "left_wrist"))[:160] == 120).all()
+    pointed = dataclasses.replace(pointing("object", WAY[0]), trace=WAY)
+    pixels = panel(draw_thought(observation(), BODY, pointed), "base", 240)
+    assert np.abs(colour_at(pixels, np.array(WAY[0]) * (320, 240), 0, RADIUS) - ROLES["object"]).max() < 60
+
+
+def test_refuses_a_trace_that_leaves_the_picture():
+    for way in ((SPOT, (0.5, 1.1)), ((math.nan, 0.5),), ((0.5, 0.5, 0.5),)):
+        with pytest.raises(PilabError, match=r"the trace on camera 'base' is at .* expected \(u, v\)"):
+            draw_thought(observation(), BODY, Thought(trace=way))
+
+
 # ----------------------------------------------------------------------------------------------------------------- heat
 @pytest.mark.parametrize(("role", "row"), [("object", 0), ("place", 1)])
 def test_heat_tints_its_cell_and_nothing_else(role, row):
@@ -209,6 +260,53 @@ def test_the_observation_and_the_heat_are_left_alone():
 
 
 # ---------------------------------------------------------------------------------------------------------------- words
+def ink(pixels: np.ndarray) -> dict[str, int]:
+    """How many pixels of words are black, grey or blue; the edges of letters are none of them."""
+    pixels = pixels.astype(int)
+    plain = np.ptp(pixels, axis=-1) == 0
+    return {
+        "black": int((plain & (pixels[..., 0] < 60)).sum()),
+        "grey": int((plain & (abs(pixels[..., 0] - 110) < 10)).sum()),
+        "blue": int((abs(pixels - PERSON).max(-1) < 20).sum()),
+    }
+
+
+def words(thought: Thought, height: int = 240, **seen) -> np.ndarray:
+    """What stands below the pictures, without the names of the cameras."""
+    return np.asarray(draw_thought(observation(**seen), BODY, thought, height=height))[height + 30 :]
+
+
+def test_the_chain_stands_above_the_subtask_sentence_by_sentence():
+    drawn = [words(Thought("put the apple in the bowl", CHAIN[:count])) for count in range(4)]
+    heights = np.diff([len(pixels) for pixels in drawn])
+    assert (heights > 12).all(), "a line each"
+    plain, chained = drawn[0], drawn[3]
+    assert ink(chained)["grey"] > 3 * ink(plain)["grey"]
+    rows = [np.flatnonzero([ink(row[None])["black"] for row in pixels]) for pixels in (plain, chained)]
+    gap = int(np.diff(rows[1]).argmax())  # between the instruction and the subtask
+    between = ink(chained[rows[1][gap] + 1 : rows[1][gap + 1]])
+    assert between["grey"] > 100 and between["black"] == 0
+    below = [pixels[black[-1] - 11 :][:14] for pixels, black in zip((plain, chained), rows, strict=True)]
+    assert np.array_equal(*below), "the subtask is as it was"
+    other = words(Thought("put the apple in the bowl", (*CHAIN[:2], "fruits belong in the sink.")))
+    assert other.shape == chained.shape and not np.array_equal(other, chained)
+
+
+@pytest.mark.parametrize("height", [96, 240])
+def test_long_sentences_wrap_and_do_not_overflow(height):
+    for text in ("the apple is a fruit and " * 40, "W" * 600):
+        short, long = (words(Thought("wait", (said,)), height) for said in ("i see it.", text))
+        assert long.shape[1] == short.shape[1] and len(long) > len(short) + 30
+        assert (long[:, -GAP // 2 :] == PAPER).all()
+
+
+def test_whose_thought_it_is_is_told_in_words_and_by_colour():
+    policy, person = (words(Thought("wait", CHAIN, author=author)) for author in ("policy", "person"))
+    assert ink(policy)["blue"] == 0 and ink(person)["blue"] > 50
+    begun = [words(Thought(None, CHAIN, author=author)) for author in ("policy", "demonstrator")]
+    assert not np.array_equal(*begun), "a chain without a subtask has an author too"
+
+
 @pytest.mark.parametrize("text", ["put the mug on the tray " * 40, "W" * 600, "two\nlines\n" * 20])
 @pytest.mark.parametrize("height", [96, 240])
 def test_long_text_wraps_and_does_not_overflow(text, height):
@@ -256,6 +354,42 @@ def test_the_instruction_stands_where_it_changes():
     below = [(strip[96:, i * (128 + GAP) : i * (128 + GAP) + 128] < 100).any((1, 2)).sum() for i in range(4)]
     assert below[0] > below[1] == below[3]
     assert below[2] > below[3]
+
+
+def below(thoughts: list[Thought]) -> list[dict[str, int]]:
+    """The ink below each moment of a strip in one row, all under the same instruction."""
+    strip = np.asarray(thought_strip([(observation(), t) for t in thoughts], BODY, height=96, columns=len(thoughts)))
+    cells = [strip[96:, i * (128 + GAP) : i * (128 + GAP) + 128] for i in range(len(thoughts))]
+    return [
+        ink(cell) | {"lines": 1 + int(np.flatnonzero((cell < 200).any((1, 2))).max() - GAP) // 17} for cell in cells
+    ]
+
+
+def test_in_a_strip_only_what_changed_stands_in_full():
+    thought = Thought("wait", CHAIN)
+    first, same, new_chain, new_words, gone, person = below(
+        [
+            thought,
+            dataclasses.replace(thought, born=3.0, memory={"x": 1}),
+            Thought("wait", (*CHAIN[:2], "so wait.")),
+            Thought("stop", (*CHAIN[:2], "so wait.")),
+            Thought("stop"),
+            Thought("stop", author="person"),
+        ]
+    )
+    assert first["black"] and first["grey"] > same["grey"] > 0
+    assert same["black"] == 0 and same["lines"] == 1, "one grey line: the subtask goes on"
+    assert new_chain["black"] == 0 and new_chain["grey"] > 3 * same["grey"], "the chain, and a grey subtask"
+    assert new_words["black"] > 4 * new_words["grey"] and new_words["lines"] <= 2, "a subtask without the chain"
+    assert gone["black"] == 0 and gone["grey"] > same["grey"] and gone["lines"] == 3, "and that there is no chain"
+    assert person["blue"] and person["black"] == person["grey"] == 0, "the same words, of somebody else"
+
+
+def test_a_long_episode_is_as_wide_as_a_short_one_and_little_taller_than_its_pictures():
+    thoughts = [Thought("put the apple in the bowl", CHAIN)] * 40
+    short, long = (thought_strip([(observation(), t) for t in some], BODY) for some in (thoughts[:4], thoughts))
+    assert long.width == short.width
+    assert long.height - short.height < 9 * (160 + 40)
 
 
 def test_a_strip_needs_moments_and_a_camera_that_exists():
