@@ -1,7 +1,5 @@
 // The page's side of the browser of episodes: a list, pictures, a slider, and what happened when.
 
-const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442"];
-
 function render({ model, el }) {
   const { cameras, fps, columns, name } = model.get("about");
   const rows = model.get("rows");
@@ -94,12 +92,7 @@ function render({ model, el }) {
     if (message.do !== "frame") return;
     try {
       if (message.episode === episode) {
-        await Promise.all(canvases.map(async (canvas, i) => {
-          const picture = await createImageBitmap(new Blob([buffers[i]], { type: "image/jpeg" }));
-          if (canvas.width !== picture.width || canvas.height !== picture.height) { canvas.width = picture.width; canvas.height = picture.height; }
-          canvas.getContext("2d").drawImage(picture, 0, 0);
-          picture.close();
-        }));
+        await Promise.all(canvases.map((canvas, i) => paint(canvas, buffers[i])));
         el.dataset.frame = `${message.episode}:${message.frame}`;
       }
     } finally { waiting = false; ask(); }

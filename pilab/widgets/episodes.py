@@ -5,7 +5,6 @@ The page asks for a frame, the kernel decodes it; nothing is loaded that nobody 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import traitlets
 from pilab.contracts import ACTION, PilabError
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import INTERVENTION, SOURCE, SUBTASK, SUCCESS
-from pilab.widgets.page import HERE, jpeg, script
+from pilab.widgets.page import HERE, jpeg, runs, script
 
 # Columns of the list, where there are any.
 SHOWN = ("task", "verb", "object", "place", "operator", "success", "gaps", "manner")
@@ -69,7 +68,7 @@ class Episodes(anywidget.AnyWidget):
         d, length = self.dataset, self.rows[e]["length"]
         have = [key for key in (SUBTASK, SOURCE, INTERVENTION, SUCCESS, ACTION) if key in d.columns]
         values = d.episode(e, have)
-        spans = {key: _spans([str(v) for v in np.ravel(values[key])]) for key in (SUBTASK, SOURCE) if key in values}
+        spans = {key: runs([str(v) for v in np.ravel(values[key])]) for key in (SUBTASK, SOURCE) if key in values}
         story: dict[str, Any] = {"spans": spans}
         if ACTION in values:
             action = np.asarray(values[ACTION], float).reshape(length, -1)[:: max(1, length // POINTS)]
@@ -85,9 +84,3 @@ class Episodes(anywidget.AnyWidget):
         if type(value) is not int or not 0 <= value < count:
             raise PilabError(f"{what} {value!r}; there are 0 … {count - 1}")
         return value
-
-
-def _spans(values: list[str]) -> list[tuple[int, int, str]]:
-    """Runs of the same value: first frame, frame after the last, value."""
-    edges = [0, *(k for k in range(1, len(values)) if values[k] != values[k - 1]), len(values)]
-    return [(a, b, values[a]) for a, b in itertools.pairwise(edges)]
