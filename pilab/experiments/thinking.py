@@ -4,6 +4,9 @@ In each world the web says of forty-two things what kind they are and where kind
 being put there. Asked is about the other half. Nobody can know a fact beforehand: nouns, kinds, homes and the halves are
 drawn anew for every world, and worlds, not episodes, are what is repeated.
 
+Single frames come first: what would it do? Then hands follow (`HANDS`): what each thinks about what the base camera shows is
+carried out by one and the same low level, so that what differs is the thought. What an oracle would say is the upper bound.
+
 Arms of a world start from the same weights and see the same frames in the same order. What all share: `seeing` (pictures
 whose things have no names yet), then the world's own text and pictures (`reading`; arms without web leave it out).
 """
@@ -19,8 +22,11 @@ from typing import Any
 from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.data.web.chains import HOPS
 from pilab.evaluation.quiz import picture_quiz
+from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.evaluation.thinking import frame_quiz
 from pilab.experiments import Experiment, Grid, keep_rows
+from pilab.robots.levels import Onlooker, TwoLevels
+from pilab.robots.oracle import Oracle
 from pilab.training.data import Rows
 from pilab.training.recipes import LOOKING, PRACTISED, SHORT, TINY, Recipe, Stage
 from pilab.training.thoughts import AT_ONCE, Thinking
@@ -28,7 +34,8 @@ from pilab.training.train import train
 from pilab.vla.checkpoint import Driving
 from pilab.vla.policy import VLAPolicy
 from pilab.world import objects
-from pilab.world.scenes import REPORTED
+from pilab.world.scenes import REPORTED, sample_scene
+from pilab.world.task import name_of, task_of
 
 VERSION = 1  # of what is no part of a recipe: who changes it makes new runs of all
 CHAIN = Thinking(chain=True)
@@ -47,6 +54,7 @@ class Arm:
     times: float = 1.0  # steps over those of the others
     after: str | None = None  # the arm that it goes on from
     weights: str | None = None  # the arm that was trained so: it is only asked otherwise
+    hands: bool = False  # carried out, with things that no robot data holds; half of the looks are not enough for that
 
     @property
     def chains(self) -> bool:
@@ -69,15 +77,22 @@ ARMS: Mapping[str, Arm] = {
     "flat, twice the steps": Arm(times=2.0),
     "flat, four times the steps": Arm(times=4.0),
 }
+BY_LOOK = Thinking(called="look")  # which stays true while it is moved
+HANDS: Mapping[str, Arm] = {
+    "flat, carried out": Arm(BY_LOOK, hands=True),
+    "chain, carried out": Arm(dataclasses.replace(EDITED, called="look"), hands=True),
+}
+ORACLE = "oracle, carried out"
 WORLDS = (0, 1, 2, 3, 4)
 KINDS_ASKED = tuple(kind for kind in PRACTISED if kind != "belongs")  # which is to be inferred
 UNNAMED = ("name", "caption", "colour", "relation", "point", "open", "sign")  # nothing of kinds and homes
 
 
 def find_arm(name: str) -> Arm:
-    if name not in ARMS:
-        raise UnknownNameError("arm", name, list(ARMS))
-    return ARMS[name]
+    arms = {**ARMS, **HANDS}
+    if name not in arms:
+        raise UnknownNameError("arm", name, list(arms))
+    return arms[name]
 
 
 def facts_of(arm: Arm, world: int) -> str:
@@ -106,7 +121,7 @@ def acting(arm: Arm, world: int, scale: Scale) -> Recipe:
     driving = Driving(chain=arm.thinking.chain)
     return _recipe(
         scale, steps, rows, facts=facts_of(arm, world), thinking=arm.thinking, driving=driving,
-        handled=objects.LOOKS if smoke else objects.half(world),
+        handled=objects.LOOKS if smoke else objects.HANDLED if arm.hands else objects.half(world),
     )  # fmt: skip
 
 
@@ -140,19 +155,46 @@ def _staged(config: Mapping[str, Any]) -> Recipe:
 
 
 def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """Every exam of an arm in a world. config: arm, seed (the world), scale, weights (folder of a checkpoint), exams (name →
-    pictures); recipe and version.
+    """Every exam of an arm in a world. config: arm, seed (the world), scale, weights (folder of a checkpoint, or None for the
+    oracle), exams (name → pictures or episodes); recipe and version.
     """
-    name, world = config["arm"], config["seed"]
-    policy, rows = VLAPolicy(Path(config["weights"]) / "checkpoint"), []
-    for exam, pictures in config["exams"].items():
-        rows += examine(policy, exam, pictures, name, world)
-    origin = policy.checkpoint.origin
-    keep_rows(folder, rows, config, training_flops=origin["flops"], training_minutes=origin["minutes"])
+    name, world, rows, cost = config["arm"], config["seed"], [], {}
+    policy = None if config["weights"] is None else VLAPolicy(Path(config["weights"]) / "checkpoint")
+    for exam, number in config["exams"].items():
+        rows += (carry_out if exam in EPISODES else examine)(policy, exam, number, name, world)
+    if policy is not None:
+        origin = policy.checkpoint.origin
+        cost = {"training_flops": origin["flops"], "training_minutes": origin["minutes"]}
+    keep_rows(folder, rows, config, **cost)
     return {"arm": name, "seed": world, "rows": len(rows)}
 
 
 EXAMS = ("frames", *(f"edited {hop}" for hop in HOPS), "names")
+EPISODES: Mapping[str, tuple[tuple[str, ...], str]] = {  # exam → things to handle, and how it is asked
+    "never handled": (objects.RESERVED, "none"),
+    "handled": (objects.HANDLED, "none"),
+    "black cameras": (objects.RESERVED, "black"),
+}
+
+
+def carry_out(policy: VLAPolicy | None, exam: str, episodes: int, name: str, world: int) -> list[Row]:
+    """Rows of episodes in which one thing, called by its look, is to be put where it belongs in this world.
+
+    The shipped checkpoint acts on what `policy` thinks, or on what the oracle says where there is none.
+    """
+    (pool, control), facts = EPISODES[exam], objects.invented(world)
+    low, scenes = VLAPolicy(DEFAULT), []
+    for k in range(episodes):
+        scene = sample_scene(REPORTED.start + k, "away", pool=pool, facts=facts)
+        words = (
+            task_of(scene)
+            .templates[k % len(task_of(scene).templates)]
+            .format(object=name_of(scene.goal.object, facts, by_look=True))
+        )
+        scenes.append(scene.replace(instruction=words))
+    whole = Oracle(low) if policy is None else TwoLevels(Onlooker(policy), low)
+    rows = evaluate(whole, "away", control=control, scenes=scenes, arm=name, threads=1, progress=False)
+    return [dataclasses.replace(row, suite=exam, clusters={**row.clusters, "facts": facts.name}) for row in rows]
 
 
 def examine(policy: VLAPolicy, exam: str, pictures: int, name: str, world: int) -> list[Row]:
@@ -174,7 +216,7 @@ def examine(policy: VLAPolicy, exam: str, pictures: int, name: str, world: int) 
 def runs(grid: Grid, scale: Scale, exams: Mapping[str, int], arms: Iterable[str], world: int) -> None:
     """These arms in one world: first what they start from, once for all that share it."""
     names = [arm["arm"] for arm in grid.missing({"arm": name, "seed": world} for name in arms)]
-    trained = dict.fromkeys(find_arm(name).weights or name for name in names)
+    trained = dict.fromkeys(find_arm(name).weights or name for name in names if name != ORACLE)
     before = dict.fromkeys(arm.after for arm in map(find_arm, trained) if arm.after)
     first = _stage(grid, "seeing", FLAT, 0, scale, None)
     webs = {find_arm(name).shuffled: name for name in (*trained, *before) if find_arm(name).web}
@@ -195,14 +237,15 @@ def runs(grid: Grid, scale: Scale, exams: Mapping[str, int], arms: Iterable[str]
     grid.prepare(learning, [act(name) for name in trained if name not in before])
 
     def asked(name: str) -> dict[str, Any]:
+        about = {"arm": name, "seed": world, "scale": scale.value, "version": VERSION}
+        if name == ORACLE:
+            return {**about, "weights": None, "exams": {exam: n for exam, n in exams.items() if exam in EPISODES}}
         arm = find_arm(name)
         weights = act(arm.weights or name)
-        mine = {
-            exam: n for exam, n in exams.items() if (arm.chains and not arm.thinking.filler) or "edited" not in exam
-        }
-        where = str(grid.folder(learning, weights))
-        about = {"seed": world, "scale": scale.value, "version": VERSION, "recipe": weights["recipe"]}
-        return {"arm": name, **about, "weights": where, "exams": mine}
+        mine = {exam: n for exam, n in exams.items() if (exam in EPISODES) == arm.hands or exam == "names"}
+        if not arm.chains or arm.thinking.filler:
+            mine = {exam: n for exam, n in mine.items() if "edited" not in exam}
+        return {**about, "recipe": weights["recipe"], "weights": str(grid.folder(learning, weights)), "exams": mine}
 
     grid.run(f"{__name__}:run", [asked(name) for name in names])
 
@@ -219,21 +262,23 @@ def _stage(
 def amounts(scale: Scale) -> dict[str, Any]:
     """Pictures of each exam, and worlds. A GPU does as much."""
     if scale is Scale.SMOKE:
-        return {"exams": {"frames": 12, "names": 6}, "worlds": (0,)}
+        return {"exams": {"frames": 12, "names": 6, "never handled": 1}, "worlds": (0,)}
     edits = {f"edited {hop}": 600 for hop in HOPS}
-    return {"exams": {"frames": 1500, **edits, "names": 400}, "worlds": WORLDS}
+    episodes = {"never handled": 100, "handled": 40, "black cameras": 10}
+    return {"exams": {"frames": 1500, **edits, "names": 400, **episodes}, "worlds": WORLDS}
 
 
 def plan(scale: Scale) -> str:
     much = amounts(scale)
     exams = ", ".join(f"{name} {number}" for name, number in much["exams"].items())
-    return f"{len(ARMS)} arms in {len(much['worlds'])} worlds: {'; '.join(ARMS)}.\nPictures of each exam: {exams}."
+    arms = (*ARMS, *HANDS, ORACLE)
+    return f"{len(arms)} arms in {len(much['worlds'])} worlds: {'; '.join(arms)}.\nPictures or episodes of each exam: {exams}."
 
 
 def conduct(grid: Grid, scale: Scale) -> None:
     much = amounts(scale)
     for world in much["worlds"]:
-        runs(grid, scale, much["exams"], ARMS, world)
+        runs(grid, scale, much["exams"], (*ARMS, *HANDS, ORACLE), world)
 
 
 EXPERIMENT = Experiment("04", plan, conduct)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pilab.contracts import Observation, Policy, Thought
+from pilab.contracts import TASK, Observation, Policy, PolicyError, Thought, image_key
+from pilab.vla.policy import VLAPolicy
 
 
 class TwoLevels(Policy):
@@ -33,3 +34,19 @@ class TwoLevels(Policy):
 
     def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
         return self.low.act(observation, list(thought))
+
+
+class Onlooker(Policy):
+    """Thinks about what one camera shows, and feels nothing: a high level that was trained on single frames."""
+
+    def __init__(self, policy: VLAPolicy, camera: str = "base") -> None:
+        self.policy, self.cameras, self.fingerprint = policy, (camera,), policy.fingerprint
+        self.think_interval = policy.think_interval
+
+    def think(self, observation: Observation, previous: Sequence[Thought]) -> list[Thought]:
+        (camera,) = self.cameras
+        begun = [t.chain if t.author == "person" and t.subtask is None else () for t in previous]
+        return self.policy.ponder({camera: observation[image_key(camera)]}, list(observation[TASK]), begun=begun)
+
+    def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
+        raise PolicyError("this one only thinks; let another act on it, with TwoLevels")

@@ -12,6 +12,8 @@ from pilab.experiments.thinking import (
     ARMS,
     EXPERIMENT,
     FLAT,
+    HANDS,
+    ORACLE,
     PRACTISED_EDITS,
     acting,
     amounts,
@@ -33,11 +35,12 @@ def changed(one, other):
 
 def test_arms_see_the_same_frames_and_differ_in_thoughts_alone():
     flat = acting(ARMS[FLAT], 1, LAPTOP)
-    for name, arm in ARMS.items():
+    for name, arm in {**ARMS, **HANDS}.items():
         recipe = acting(arm, 1, LAPTOP)
         assert recipe.stages[0].rows.thought == flat.stages[0].rows.thought, name
         assert recipe.stages[0].steps == arm.times * flat.stages[0].steps, name
         allowed = {"thinking", "driving"} | ({"facts"} if arm.shuffled else set())
+        allowed |= {"handled"} if arm.hands else set()
         allowed |= {"stages"} if arm.times != 1 or not arm.web else set()
         assert changed(flat, recipe) <= allowed, name
         assert recipe.driving.chain == arm.thinking.chain, name
@@ -91,27 +94,32 @@ def test_unknown_names_are_refused(tmp_path):
 
 def test_some_arms_of_a_world_from_nothing_to_rows(tmp_path):
     """Who goes on from another, who has the same weights, who has no web: all stand on what they should."""
-    arms = ("flat, no web", "chain, then flat", "both, asked for a chain", "both, asked at once")
+    arms = ("flat, no web", "chain, then flat", "both, asked at once", "chain, carried out", ORACLE)
     grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=1, progress=False)
-    exams = {"frames": 20, "edited kind": 20, "names": 8}
+    exams = {"frames": 20, "edited kind": 20, "names": 8, "never handled": 1}
     runs(grid, SMOKE, exams, arms, 0)
     assert {row.arm for row in grid.rows} == set(arms) and not grid.missing({"arm": a, "seed": 0} for a in arms)
     weights = {arm: {row.checkpoint for row in grid.rows if row.arm == arm} for arm in arms}
-    assert all(len(found) == 1 for found in weights.values())
-    assert weights["both, asked at once"] == weights["both, asked for a chain"]
-    assert len(set(map(frozenset, weights.values()))) == len(arms) - 1
-    for arm in arms:
-        suites = {row.suite for row in grid.rows if row.arm == arm}
-        assert suites == {"frames", "names"} | ({"edited kind"} if find_arm(arm).chains else set()), arm
-    assert len({row.scene for row in grid.rows if row.suite == "frames"}) * len(arms) == sum(
-        row.suite == "frames" for row in grid.rows
-    )
+    (shipped,) = weights.pop(ORACLE)
+    thinks, pair = sorted(weights.pop("chain, carried out"), key=len)  # about names alone; and with hands
+    assert pair == f"{thinks}+{shipped}"
+    assert all(len(found) == 1 for found in weights.values()) and len(set(map(frozenset, weights.values()))) == 3
+    suites = {arm: {row.suite for row in grid.rows if row.arm == arm} for arm in arms}
+    assert suites.pop(ORACLE) == {"never handled"} and suites.pop("chain, carried out") == {"never handled", "names"}
+    assert all(found == {"frames", "names"} for found in suites.values())  # nobody was asked for a chain
+    frames = [row for row in grid.rows if row.suite == "frames"]
+    assert len({row.scene for row in frames}) * 3 == len(frames)
+    done = [row for row in grid.rows if row.suite == "never handled"]
+    assert {row.clusters["object"] in objects.RESERVED for row in done} == {True} and len(
+        {row.scene for row in done}
+    ) == 1
+    assert objects.describe(done[0].clusters["object"]) in done[0].instruction
     starts = {}
     for path in (tmp_path / "runs").glob("*/checkpoint/config.json"):
         about = json.loads((path.parents[1] / "config.json").read_text(encoding="utf-8"))["config"]
         starts[about["stage"], about["arm"]] = about["start"]
     of = {key: path for key, path in starts.items() if key[0] == "acting"}
-    assert starts["seeing", FLAT] is None and len(starts) == 6 and len(of) == 4
+    assert starts["seeing", FLAT] is None and len(of) == 5 and ("acting", "both, asked at once") not in of
     assert of["acting", "both, asked for a chain"] == of["acting", PRACTISED_EDITS]  # what was read
     assert len(set(of.values())) == 3  # what was read; what was only seen; what thought in chains
 
