@@ -43,12 +43,20 @@ class Overheard(Oracle):
 
     def think(self, observation: Observation, previous: list[Thought]) -> list[Thought]:
         told = {k: v for k, v in observation.items() if k not in PRIVILEGED_KEYS}
-        own = self.policy.think(told, [Thought(t.memory.get("own"), author="policy") for t in previous])
+        own = self.policy.think(told, [_own(t) for t in previous])
         labels = super().think(observation, previous)
-        return [dataclasses.replace(t, memory={"own": o.subtask}) for t, o in zip(labels, own, strict=True)]
+        return [
+            dataclasses.replace(t, memory={"own": {"subtask": o.subtask, "memory": dict(o.memory)}})
+            for t, o in zip(labels, own, strict=True)
+        ]
 
     def act(self, observation: Observation, thought: list[Thought]) -> np.ndarray:
-        return super().act(observation, [Thought(t.memory["own"]) for t in thought])
+        return super().act(observation, [_own(t) for t in thought])
+
+
+def _own(noted: Thought) -> Thought:
+    """What the policy thought, beside which the oracle's was noted."""
+    return Thought(**noted.memory.get("own", {}))
 
 
 def right(row: Observation) -> str:

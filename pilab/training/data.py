@@ -57,6 +57,7 @@ from pilab.vla.actions import Normaliser, find_space, proprioception
 from pilab.vla.fast import BEGIN, TOKENS, FastTokenizer
 from pilab.vla.grounding import ROLES, glimpse_pixels
 from pilab.vla.model import Batch, VLAConfig
+from pilab.vla.thoughts import recalled
 from pilab.vla.tokenizer import Tokenizer
 from pilab.vla.views import viewpoints
 from pilab.vla.wording import between, stacked, words
@@ -80,7 +81,9 @@ class Rows:
     asked: int = 0  # pictures of the web with a question
     read: int = 0  # texts of the web
     watched: int = 0  # pictures of episodes without actions
-    coached: int = 0  # frames of which only the words are learnt: half of them where somebody said what is right
+    coached: int = (
+        0  # frames of which only the thought is learnt; half of them where somebody said what is right, if anywhere
+    )
     thought: int = 0  # pictures of the web as a robot sees them, with what to think
 
 
@@ -259,6 +262,21 @@ class Demonstrations:
             return self.said[episode]
         return instruct(task_of(scene), scene.goal, facts_of(scene), rng)
 
+    @cached_property
+    def remembered(self) -> list[str]:
+        """What was done before each frame, a sentence each: the deeds among the subtasks of a long task; "" for others."""
+        found = [""] * len(self.subtask)
+        for start, stop in zip(np.unique(self.first), np.unique(self.last), strict=True):
+            scene = self.scenes[self.episode[start]]
+            steps = steps_of(scene) if scene else ()
+            deeds, verbs = "", tuple({step.verb for step in steps})
+            for frame in range(start + 1, stop + 1):
+                before = str(self.subtask[frame - 1])
+                if len(steps) > 1 and before != self.subtask[frame] and before.startswith(verbs):
+                    deeds = f"{deeds} {before}.".strip()
+                found[frame] = deeds
+        return found
+
     def fast(self, most: int = 20_000) -> FastTokenizer:
         """Tokens for the chunks of training frames, fitted to at most so many that lie within their episodes."""
         whole = self.training[self.within(self.training).all(1)]
@@ -410,13 +428,16 @@ class Mixture(torch.utils.data.IterableDataset):
         return batch
 
     def coached(self, rows: int, rng: np.random.Generator) -> Batch:
-        """Pictures, state and instruction, and what to think; half of them corrections, where there is anything else."""
+        """Pictures, state and instruction, and what to think; half of them corrections, as far as there are both."""
         d = self.demonstrations
-        corrected = rows // 2 if len(d.rehearsed) else rows
-        frames = rng.choice(d.corrected, corrected)
-        if len(d.rehearsed):
-            frames = np.concatenate([frames, rng.choice(d.rehearsed, rows - corrected)])
-        text, mask = self._heard(frames, [d.instruct(frame, rng) for frame in frames])
+        corrected = (rows if not len(d.rehearsed) else rows // 2) if len(d.corrected) else 0
+        pools = ((d.corrected, corrected), (d.rehearsed, rows - corrected))
+        frames = np.concatenate([rng.choice(pool, some) for pool, some in pools if some])
+        memories = None
+        if self.thinking.memory:  # of the thought before
+            then = np.maximum(frames - rng.integers(0, self.stale, len(frames)), d.first[frames])
+            memories = [d.remembered[frame] for frame in then]
+        text, mask = self._heard(frames, [d.instruct(frame, rng) for frame in frames], memories)
         told = [self._thought(frame, rng) for frame in frames]
         answer, answer_mask = stacked([written for written, _ in told], self.tokenizer.pad)
         learnt = torch.arange(answer.shape[1]) >= torch.tensor([[start] for _, start in told])
@@ -432,7 +453,7 @@ class Mixture(torch.utils.data.IterableDataset):
         from which piece on it is learnt.
         """
         d, t = self.demonstrations, self.tokenizer
-        thinks = whole & (d.subtask[frames] != "")
+        thinks = whole & (d.subtask[frames] != "") & (not self.thinking.memory)
         rows: list[list[int]] = [[] for _ in frames]
         learnt = [1] * len(frames)
         for row in np.flatnonzero(thinks):
@@ -456,7 +477,8 @@ class Mixture(torch.utils.data.IterableDataset):
             points, _ = d.points(np.array([frame]), [said.subtask])
             seen = zip(ROLES, points[0, 0].tolist(), strict=True)  # in the first camera
             where = {role: (u, v) for role, (u, v, visible) in seen if visible}
-        return pieces(self.tokenizer, said, self.config.answer_length, thinking.filler, where)
+        memory = d.remembered[frame] if thinking.memory else None
+        return pieces(self.tokenizer, said, self.config.answer_length, thinking.filler, where, memory)
 
     def pointed(self, rows: int, rng: np.random.Generator) -> Batch:
         indices = rng.integers(len(self.scenes), size=rows)
@@ -506,11 +528,17 @@ class Mixture(torch.utils.data.IterableDataset):
             actions=torch.from_numpy(actions), action_mask=torch.from_numpy(present),
         )  # fmt: skip
 
-    def _heard(self, frames: np.ndarray, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pieces of ℓ and their mask."""
+    def _heard(
+        self, frames: np.ndarray, texts: list[str], memories: Sequence[str] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pieces of ℓ and their mask. memories: what is remembered beside each."""
         quality = self.demonstrations.quality[self.demonstrations.episode[frames]]
         before = [[f"<quality={q}>"] if self.tagged and q else [] for q in quality]
-        return words(self.tokenizer, texts, self.config.text_length, before)
+        length = self.config.text_length
+        if memories is not None:
+            each = zip(texts, memories, before, strict=True)
+            memories = [recalled(self.tokenizer, text, memory, length, len(b)) for text, memory, b in each]
+        return words(self.tokenizer, texts, length, before, memories)
 
     def _state(self, frames: np.ndarray) -> torch.Tensor:
         felt = self.normaliser.state(self.demonstrations.proprioception[frames])

@@ -50,6 +50,7 @@ class Recipe:
     facts: str = "household"  # what the web calls things: household, or invented-SEED
     questions: tuple[str, ...] = PRACTISED  # kinds of them
     thinking: Thinking = field(default_factory=Thinking)  # what a thought is made of
+    corrections: bool = False  # refuse data in which nobody said what would have been right
     handled: tuple[str, ...] = objects.HANDLED  # looks that single frames are about, where a stage draws some
     scrambled: bool = False  # the web's texts with their words in random order: the control
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
@@ -186,7 +187,7 @@ def coach(scale: Scale) -> Recipe:
     """
     steps, rows = (2, 4) if scale is Scale.SMOKE else (300, 32)
     return Recipe(
-        (Stage(steps, Rows(0, 0, 0, coached=rows)),), pointing_scenes=0, success_episodes=0,
+        (Stage(steps, Rows(0, 0, 0, coached=rows)),), corrections=True, pointing_scenes=0, success_episodes=0,
         learning_rate=5e-4, average=0.98, warm_up=min(30, steps - 1), validate_every=min(100, steps),
     )  # fmt: skip
 

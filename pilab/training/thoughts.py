@@ -8,6 +8,8 @@ Design choices
   never saw an edit reads the picture again for the place, and a person's correction is ignored.
 * **Dropped thoughts** are the subtask at once, so that one model can be asked for either (chain-of-thought dropout, after
   ECoT-Lite, arXiv:2505.08243).
+* **Memory** is taught by thoughts alone (rows `coached`), which read what the thought before wanted to be remembered: what acts
+  on the instruction would have no memory to read.
 * **Filler** is the control: as many words before the subtask, which say nothing.
 """
 
@@ -36,6 +38,7 @@ class Thinking:
 
     chain: bool = False  # hops first, where the words leave something open
     points: bool = False  # where to look, behind the subtask
+    memory: bool = False  # what was done, in words, for the next thought
     dropped: float = 0.0  # share of chains that are left out
     edited: float = 0.0  # share of chains with another's hop in them
     filler: bool = False  # the control
@@ -92,13 +95,13 @@ def resaid(subtask: str, about: Entity, noun: str, home: str) -> str:
 
 def pieces(
     tokenizer: Tokenizer, said: Said, length: int, filler: bool = False,
-    points: Mapping[str, Sequence[float]] | None = None,
+    points: Mapping[str, Sequence[float]] | None = None, memory: str | None = None,
 ) -> tuple[list[int], int]:  # fmt: skip
     """What the trunk writes, from the first to the end piece, and at which piece learning begins.
 
     Raises `PilabError` for more than `length` pieces behind the first.
     """
-    whole = write(tokenizer, said.subtask, said.chain, points)
+    whole = write(tokenizer, said.subtask, said.chain, points, memory)
     if len(whole) - 1 > length:
         raise PilabError(
             f"the thought {' '.join((*said.chain, said.subtask))!r} is {len(whole) - 1} pieces long, and answer_length is "

@@ -105,7 +105,7 @@ def train(
         demonstrations = Demonstrations(
             data, config, embodiment, labels=recipe.labels, watched=watched, most=recipe.most, progress=progress
         )
-        if any(stage.rows.coached for stage in recipe.stages) and not len(demonstrations.corrected):
+        if recipe.corrections and not len(demonstrations.corrected):
             raise DatasetError(
                 "in no frame did a person or an oracle say what would have been right: record with a coach, or collect with "
                 "overheard=True"

@@ -35,7 +35,7 @@ from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.fast import BEGIN, TOKENS
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch
-from pilab.vla.thoughts import CHAIN, SUBTASK, read
+from pilab.vla.thoughts import CHAIN, SUBTASK, TOLD, read, recalled
 from pilab.vla.views import viewpoints
 from pilab.vla.wording import stacked
 from pilab.world.scenes import find_body
@@ -82,7 +82,10 @@ class VLAPolicy(Policy):
         if not self.checkpoint.driving.thinks:
             return [Thought(memory=m) for m in memories]
         begun = [t.chain if t.author == "person" and t.subtask is None else () for t in previous]
-        found = self._thoughts(self._batch(observation, tasks), begun, self.checkpoint.driving.chain)
+        told = [t.memory.get(TOLD, "") for t in previous] if self.checkpoint.driving.remembers else None
+        found = self._thoughts(self._batch(observation, tasks, told), begun, self.checkpoint.driving.chain)
+        if told is not None:  # who says nothing of it has forgotten nothing
+            memories = [m | {TOLD: t.memory.get(TOLD, was)} for m, t, was in zip(memories, found, told, strict=True)]
         return [dataclasses.replace(thought, memory=m) for thought, m in zip(found, memories, strict=True)]
 
     def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
@@ -203,8 +206,8 @@ class VLAPolicy(Policy):
             raise PolicyError(f"the observation has no {TASK!r}; say what to do under that key")
         return list(observation[TASK])
 
-    def _batch(self, observation: Observation, texts: Sequence[str]) -> Batch:
-        text, mask = self._heard(texts, self.checkpoint.driving.before)
+    def _batch(self, observation: Observation, texts: Sequence[str], memories: Sequence[str] | None = None) -> Batch:
+        text, mask = self._heard(texts, self.checkpoint.driving.before, memories)
         state = self._numbers(observation, STATE, (len(texts), self.body.size))
         images, needed = {}, ", ".join(self.cameras)
         for name, height, width in self.config.cameras:
@@ -224,15 +227,21 @@ class VLAPolicy(Policy):
         )  # fmt: skip
         return batch.to(self.device)
 
-    def _heard(self, texts: Sequence[str], before: Sequence[str] = ()) -> tuple[torch.Tensor, torch.Tensor]:
+    def _heard(
+        self, texts: Sequence[str], before: Sequence[str] = (), memories: Sequence[str] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Pieces (B, L) and mask (B, L), as long as the longest text, or a `PolicyError` where one says nothing.
 
-        before: reserved pieces in front of every text.
+        before: reserved pieces in front of every text. memories: what is remembered beside each, as far as it fits.
         """
         tokenizer = self.checkpoint.tokenizer
         if empty := [text for text in texts if not tokenizer.encode(text)]:
             raise PolicyError(f"nothing was said: {empty[0]!r}; say what to do in words")
-        ids, mask = tokenizer.batch(list(texts), self.config.text_length, [before] * len(texts))
+        length = self.config.text_length
+        if memories is not None:
+            pairs = zip(texts, memories, strict=True)
+            memories = [recalled(tokenizer, text, memory, length, len(before)) for text, memory in pairs]
+        ids, mask = tokenizer.batch(list(texts), length, [before] * len(texts), memories)
         longest = int(mask.sum(1).max())
         return torch.from_numpy(ids[:, :longest]), torch.from_numpy(mask[:, :longest])
 

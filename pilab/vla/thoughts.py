@@ -2,6 +2,7 @@
 
     <answer> i see an apple. everybody calls an apple a fruit. fruits belong in the bowl. <subtask> pick up the apple <eos>
     <subtask> pick up the apple <image> <loc041> <loc077> <loc103> <loc020> <eos>
+    <subtask> take the handle of the drawer <memory> open the lid. close the lid. <eos>
 
 Design choices
 --------------
@@ -10,6 +11,7 @@ Design choices
 * A chain is made of sentences such as the web says (π0.5's subtask, arXiv:2504.16054, led up to as in ECoT, arXiv:2407.08693).
 * **Where to look** may follow: the object, then the place, in the first camera, in steps of 1/128 of the picture as
   PaliGemma says them (arXiv:2407.07726). What is out of sight is `<unk>`.
+* **Memory** comes last: what was done, in words, for the next thought to read (MEM, arXiv:2603.03596). No picture shows it.
 * Whatever comes, something is read: a thought without a readable subtask is a chain that came to nothing.
 """
 
@@ -22,19 +24,25 @@ from pilab.contracts import Thought
 from pilab.vla.grounding import ROLES
 from pilab.vla.tokenizer import LOCATIONS, Tokenizer
 
-CHAIN, SUBTASK, POINTS, UNSEEN = "<answer>", "<subtask>", "<image>", "<unk>"
+CHAIN, SUBTASK, POINTS, UNSEEN, MEMORY = "<answer>", "<subtask>", "<image>", "<unk>", "<memory>"
+TOLD = "told"  # the key of `Thought.memory` under which it stands in words
 
 
 def write(
-    tokenizer: Tokenizer, subtask: str, chain: Sequence[str] = (), points: Mapping[str, Sequence[float]] | None = None
-) -> list[int]:
-    """Pieces from the first to the end piece. points: role → (u, v) in 0 … 1 of the first camera."""
+    tokenizer: Tokenizer, subtask: str, chain: Sequence[str] = (), points: Mapping[str, Sequence[float]] | None = None,
+    memory: str | None = None,
+) -> list[int]:  # fmt: skip
+    """Pieces from the first to the end piece. points: role → (u, v) in 0 … 1 of the first camera. memory: what is to be
+    remembered, perhaps nothing yet; None for who has none.
+    """
     said = [tokenizer.piece(CHAIN), *tokenizer.encode(" ".join(chain))] if chain else []
     said += [tokenizer.piece(SUBTASK), *tokenizer.encode(subtask)]
     if points is not None:
         said.append(tokenizer.piece(POINTS))
         for role in ROLES:
             said += [_step(tokenizer, x) for x in points[role]] if role in points else [tokenizer.piece(UNSEEN)]
+    if memory is not None:
+        said += [tokenizer.piece(MEMORY), *tokenizer.encode(memory)]
     return [*said, tokenizer.eos]
 
 
@@ -42,13 +50,15 @@ def read(tokenizer: Tokenizer, pieces: Sequence[int], camera: str) -> Thought:
     """The thought in pieces, from the first to the end piece, if there is one. camera: of its points."""
     pieces = [int(p) for p in pieces]
     pieces = pieces[: pieces.index(tokenizer.eos)] if tokenizer.eos in pieces else pieces
+    pieces, kept = _parted(pieces, tokenizer.piece(MEMORY))
     told, pointed = _parted(pieces, tokenizer.piece(POINTS))
     before, after = _parted(told, tokenizer.piece(SUBTASK))
     chain, subtask = tokenizer.decode(before), tokenizer.decode(after)
     if not tokenizer.encode(subtask):  # what cannot be read back is no thought
         subtask = ""
     points = _points(tokenizer, pointed)
-    return Thought(subtask or None, tuple(sentences(chain)), {camera: points} if points else {})
+    memory = {TOLD: tokenizer.decode(kept)} if kept else {}
+    return Thought(subtask or None, tuple(sentences(chain)), {camera: points} if points else {}, memory=memory)
 
 
 def sentences(text: str) -> list[str]:
@@ -77,3 +87,12 @@ def _points(tokenizer: Tokenizer, pieces: Sequence[int]) -> dict[str, tuple[floa
         else:
             at += 1
     return found
+
+
+def recalled(tokenizer: Tokenizer, instruction: str, memory: str, length: int, before: int = 0) -> str:
+    """As much of a memory as fits beside an instruction in `length` pieces, `before` of which are taken; the oldest goes."""
+    kept = sentences(memory)
+    room = length - before - len(tokenizer.encode(instruction)) - 1
+    while kept and len(tokenizer.encode(" ".join(kept))) > room:
+        kept = kept[1:]
+    return " ".join(kept)

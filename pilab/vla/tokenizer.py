@@ -136,17 +136,21 @@ class Tokenizer:
         return list(self._model.encode(_valid(text)))
 
     def batch(
-        self, texts: Sequence[str], length: int, before: Sequence[Sequence[str]] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, texts: Sequence[str], length: int, before: Sequence[Sequence[str]] | None = None,
+        memories: Sequence[str] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """B texts → ids (B, length) int64, padded with <pad> on the right, and mask (B, length) bool, true on text.
 
-        before: reserved pieces in front of each text. Raises `PilabError` for more than `length` pieces.
+        before: reserved pieces in front of each text. memories: what follows each behind `<memory>`, where it is not empty.
+        Raises `PilabError` for more than `length` pieces.
         """
         ids = np.full((len(texts), length), self.pad, np.int64)
         mask = np.zeros((len(texts), length), bool)
         for row, text in enumerate(texts):
             pieces = [self.piece(name) for name in before[row]] if before is not None else []
             pieces += self.encode(text)
+            if memories is not None and memories[row]:
+                pieces += [self.piece("<memory>"), *self.encode(memories[row])]
             if len(pieces) > length:
                 raise PilabError(
                     f"{text!r} is {len(pieces)} pieces long ({' '.join(map(self._model.id_to_piece, pieces))}); "

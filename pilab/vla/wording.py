@@ -12,13 +12,14 @@ from pilab.vla.tokenizer import Tokenizer
 
 
 def words(
-    tokenizer: Tokenizer, texts: Sequence[str], length: int, before: Sequence[Sequence[str]] | None = None
-) -> tuple[Tensor, Tensor]:
+    tokenizer: Tokenizer, texts: Sequence[str], length: int, before: Sequence[Sequence[str]] | None = None,
+    memories: Sequence[str] | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Pieces (B, L) and mask (B, L), as long as the longest of them; raises `PilabError` beyond `length` pieces.
 
-    before: reserved pieces in front of each text.
+    before: reserved pieces in front of each text. memories: what is remembered beside each.
     """
-    ids, mask = tokenizer.batch(list(texts), length, before)
+    ids, mask = tokenizer.batch(list(texts), length, before, memories)
     longest = int(mask.sum(1).max())
     return torch.from_numpy(ids[:, :longest]), torch.from_numpy(mask[:, :longest])
 

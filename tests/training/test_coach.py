@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -16,14 +18,15 @@ from pilab.robots.executor import batch
 from pilab.training.data import Demonstrations, Mixture, Rows
 from pilab.training.module import kind_of
 from pilab.training.recipes import find_recipe
+from pilab.training.thoughts import Thinking
 from pilab.training.train import train
 from pilab.vla.checkpoint import Checkpoint
-from pilab.vla.thoughts import read
+from pilab.vla.thoughts import TOLD, read
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.bodies.duo import BODY
 from pilab.world.environment import World
 from pilab.world.scenes import VALIDATION, sample_scene
-from pilab.world.task import facts_of, task_of
+from pilab.world.task import facts_of, steps_of, task_of
 
 T = Tokenizer.default()
 
@@ -94,3 +97,42 @@ def test_only_the_words_change(overheard, samples, tmp_path, at_home):
 def test_without_a_coach_there_is_nothing_to_learn(samples, tmp_path, at_home):
     with at_home(), pytest.raises(DatasetError, match="in no frame did a person or an oracle say"):
         train(find_recipe("coach", Scale.SMOKE), [samples], tmp_path, start=DEFAULT, progress=False)
+
+
+# ---------------------------------------------------------------------------------------------------------------- memory
+@pytest.fixture(scope="module")
+def looked(at_home, tmp_path_factory):
+    """An episode of looking into everything, whose state no picture shows."""
+    folder = tmp_path_factory.mktemp("looked") / "set"
+    with at_home():
+        collect(Collection(("check",), seed=3, noise=0.0), 1, folder, workers=1, progress=False)
+    return folder
+
+
+def test_what_was_done_is_remembered_until_the_end(looked, samples, config):
+    d = Demonstrations([looked, samples], config, BODY, progress=False)
+    scene, last = d.scenes[0], int(d.last[0])
+    deeds = [f"{step.verb} the {step.object}." for step in steps_of(scene)]
+    told = list(dict.fromkeys(d.remembered[: last + 1]))
+    assert told == [" ".join(deeds[:k]) for k in range(5)]  # one deed more at a time, from none to all four
+    for frame in range(last):
+        assert (d.remembered[frame + 1] != d.remembered[frame]) <= (d.subtask[frame] != d.subtask[frame + 1])
+    assert not any(d.remembered[last + 1 :])  # of a single step there is nothing to remember
+
+
+def test_thoughts_read_what_the_one_before_wanted_remembered(looked, samples, config):
+    config = dataclasses.replace(config, answer_length=48)
+    d = Demonstrations([looked, samples], config, BODY, progress=False)
+    thinking = Thinking(memory=True)
+    mixture = Mixture(d, None, d.normaliser(), T, Rows(4, 0, 0, coached=60), seed=0, stale=10, thinking=thinking)
+    acts, thinks = mixture.step(0)
+    assert acts.answer is None  # who acts on the instruction has no memory to read
+    remembering = 0
+    for row in range(60):
+        asked = thinks.text[row][thinks.text_mask[row]].tolist()
+        thought = read(T, thinks.answer[row][thinks.answer_mask[row]].tolist(), "base")
+        if T.piece("<memory>") in asked:
+            was = T.decode(asked[asked.index(T.piece("<memory>")) + 1 :])
+            assert thought.memory[TOLD].startswith(was)  # nothing that was read is forgotten
+            remembering += 1
+    assert remembering

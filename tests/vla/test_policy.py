@@ -1,5 +1,6 @@
 """A VLA as a policy: one text conditions an act, points override heat maps, bad readings are refused, nothing else matters."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -12,6 +13,7 @@ from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import VLA, Batch
 from pilab.vla.policy import VLAPolicy
+from pilab.vla.thoughts import TOLD, recalled
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.bodies import duo, solo
 
@@ -262,6 +264,22 @@ def test_a_thought_goes_on_from_what_a_person_began(policy, seen):
     # Words that a policy thought before, or a subtask that a person said, begin nothing.
     for other in (dataclasses.replace(begun, author="policy"), dataclasses.replace(begun, subtask="let go")):
         assert policy.think(seen, [other, *NOTHING[1:]]) == policy.think(seen, NOTHING)
+
+
+def test_a_memory_goes_from_thought_to_thought(policy, seen):
+    """Read beside the instruction, kept where nothing is said of it, cut where it does not fit: the oldest goes first."""
+    policy = copy.copy(policy)
+    policy.checkpoint = dataclasses.replace(policy.checkpoint, driving=Driving(remembers=True))
+    long = "close the lid. " + "open the drawer. " * 30
+    told = ["", "open the lid.", long, "", ""]
+    thoughts = policy.think(seen, [Thought(memory={TOLD: memory}) for memory in told])
+    assert all(TOLD in thought.memory for thought in thoughts)
+    free = policy.think(seen, NOTHING)
+    assert thoughts[0] == free[0] and thoughts[1] != free[1]  # it was read
+    kept = recalled(T, TEXTS[2], long, policy.config.text_length)
+    assert "lid" not in kept and kept.startswith("open the drawer.")
+    assert len(T.encode(kept)) + len(T.encode(TEXTS[2])) + 1 <= policy.config.text_length
+    assert recalled(T, TEXTS[1], told[1], policy.config.text_length) == told[1]
 
 
 def test_pondering_needs_no_robot(policy, seen):
