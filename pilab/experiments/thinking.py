@@ -128,7 +128,7 @@ def acting(arm: Arm, world: int, scale: Scale) -> Recipe:
 def _recipe(scale: Scale, steps: int, rows: Rows, **about: Any) -> Recipe:
     smoke = scale is Scale.SMOKE
     none = dict.fromkeys(("demonstrations", "pointing", "point_only"), 0)
-    model = {**SHORT, **LOOKING, "answer_length": 48, **(TINY if smoke else {})}
+    model = {**SHORT, **LOOKING, **(TINY if smoke else {})}
     return Recipe(
         (Stage(steps, dataclasses.replace(rows, **none)),), **{"questions": KINDS_ASKED, **about}, pointing_scenes=0,
         success_episodes=0, model=model, web_pictures=60 if smoke else 24_000, learning_rate=1e-3,

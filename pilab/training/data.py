@@ -471,7 +471,8 @@ class Mixture(torch.utils.data.IterableDataset):
         if thinking.chain and scene and not task_of(scene).swappable:  # the words name nothing: something is left open
             lore = find_lore(scene.facts)
             step, _ = meant(said.subtask, scene, steps_of(scene))
-            said = think(thinking, said.subtask, lore.shown.get(step.object), lore, objects.HANDLED, rng)
+            sign = next((part.parameters["text"] for part in scene.parts if "text" in part.parameters), "")
+            said = think(thinking, said.subtask, lore.shown.get(step.object), lore, objects.HANDLED, rng, sign)
         where = None
         if thinking.points and d.pointed[frame] and not said.given:  # where what an edit speaks of is, nobody knows
             points, _ = d.points(np.array([frame]), [said.subtask])

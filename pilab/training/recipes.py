@@ -208,20 +208,27 @@ def images(scale: Scale) -> Recipe:
     return _web(scale, Stage(2250, Rows(0, 0, 0, 32, 8)))
 
 
+LONG = ("away", "tidy", "serve", "pack", "heed", "check")  # their words leave open what to do first
+
+
 def robot(scale: Scale) -> Recipe:
-    """The third stage: what a robot does, on top of what was read and seen. The web goes on beside it (arXiv:2307.15818)."""
+    """The third stage: what a robot does and thinks, on top of what was read and seen. The web goes on beside it
+    (arXiv:2307.15818).
+
+    It learns to think in chains, to go on from a person's, and to remember; and to know the subtask at once.
+    """
+    thinking = Thinking(chain=True, memory=True, edited=0.3, dropped=0.3)
+    about = {"thinking": thinking, "driving": Driving(chain=True, remembers=True), "per_step_statistics": False}
     if scale is Scale.SMOKE:
-        stages = Stage(2, Rows(4, 4, 0, 4, 2)), Stage(2, Rows(4, 0, 8), ("head",))
-        return dataclasses.replace(
-            laptop(scale), stages=stages, web_pictures=12, model={**SHORT, **LOOKING, **TINY}, per_step_statistics=False
-        )
-    if scale is Scale.GPU:
-        stages = Stage(20_000, Rows(192, 192, 0, 128, 64)), Stage(20_000, Rows(64, 0, 2048), ("head",))
-        return dataclasses.replace(
-            laptop(scale), stages=stages, web_pictures=100_000, model={**SHORT, **LOOKING}, per_step_statistics=False
-        )
-    stages = Stage(1600, Rows(24, 16, 0, 16, 8)), Stage(3600, Rows(8, 0, 448), ("head",))
-    return Recipe(stages, model={**SHORT, **LOOKING}, per_step_statistics=False)
+        stages = Stage(2, Rows(4, 4, 0, 4, 2, coached=4)), Stage(2, Rows(4, 0, 8), ("head",))
+        about |= {"stages": stages, "web_pictures": 12, "model": {**SHORT, **LOOKING, **TINY}}
+    elif scale is Scale.GPU:
+        stages = Stage(20_000, Rows(192, 192, 0, 128, 64, coached=96)), Stage(20_000, Rows(64, 0, 2048), ("head",))
+        about |= {"stages": stages, "web_pictures": 100_000}
+    else:
+        about |= {"stages": (Stage(1600, Rows(24, 16, 0, 16, 8, coached=12)), Stage(3600, Rows(8, 0, 448), ("head",)))}
+    model = {**SHORT, **LOOKING}
+    return dataclasses.replace(laptop(scale), **{"tasks": (*laptop(scale).tasks, *LONG), "model": model, **about})
 
 
 def _web(scale: Scale, stage: Stage, pictures: int = 12_000) -> Recipe:

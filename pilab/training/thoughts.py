@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from pilab.contracts import PilabError, UnknownNameError
 from pilab.data.web.chains import HOPS, chain_of, edit
 from pilab.data.web.lore import Entity, Lore, preposition
 from pilab.data.web.questions import CALLED
+from pilab.data.web.text import meant
 from pilab.vla.thoughts import write
 from pilab.vla.tokenizer import Tokenizer
 
@@ -69,16 +70,19 @@ class Said:
 
 
 def think(
-    thinking: Thinking, subtask: str, about: Entity | None, lore: Lore, handled: Sequence[str], rng: np.random.Generator
-) -> Said:
+    thinking: Thinking, subtask: str, about: Entity | None, lore: Lore, handled: Sequence[str], rng: np.random.Generator,
+    sign: str = "",
+) -> Said:  # fmt: skip
     """The thought before a subtask. about: what it is about, where the words did not say; None where they did. handled: looks
-    whose nouns an edit may bring in.
+    whose nouns an edit may bring in. sign: what is written on one in view; a chain begins with it and with what it means.
     """
     if not thinking.chain or about is None or rng.random() < thinking.dropped:
         return Said(subtask)
-    if rng.random() < thinking.edited:
-        return edited(subtask, about, lore, handled, rng)
-    return Said(subtask, chain_of(about))
+    edits = rng.random() < thinking.edited
+    said = edited(subtask, about, lore, handled, rng) if edits else Said(subtask, chain_of(about))
+    if sign:
+        said = replace(said, chain=(meant(sign), *said.chain), given=said.given + 1 if edits else 0)
+    return said
 
 
 def edited(subtask: str, about: Entity, lore: Lore, handled: Sequence[str], rng: np.random.Generator) -> Said:

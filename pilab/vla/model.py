@@ -50,7 +50,7 @@ class VLAConfig:
     head: str = "flow"  # flow, or regression: the baseline
     vocabulary: int = 4096  # pieces of the tokenizer
     text_length: int = 40  # pieces of ℓ, at most
-    answer_length: int = 24  # pieces of a thought, at most
+    answer_length: int = 72  # pieces of a thought, at most: a chain takes some thirty, a sign and a memory as many
     state_slots: int = 32  # proprioception, padded
     action_slots: int = 16  # numbers per step, padded
     hands: int = 2  # tool tips from which points are seen; 0 leaves them as pixels

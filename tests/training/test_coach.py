@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -121,7 +119,6 @@ def test_what_was_done_is_remembered_until_the_end(looked, samples, config):
 
 
 def test_thoughts_read_what_the_one_before_wanted_remembered(looked, samples, config):
-    config = dataclasses.replace(config, answer_length=48)
     d = Demonstrations([looked, samples], config, BODY, progress=False)
     thinking = Thinking(memory=True)
     mixture = Mixture(d, None, d.normaliser(), T, Rows(4, 0, 0, coached=60), seed=0, stale=10, thinking=thinking)

@@ -13,6 +13,8 @@ from pilab.data.web import text
 from pilab.data.web.chains import chain_of, conclusion, first_error
 from pilab.data.web.lore import KINDS, find_lore, preposition
 from pilab.data.web.pictures import WebPictures
+from pilab.robots.collection import Recipe as Collection
+from pilab.robots.collection import collect
 from pilab.training.data import Demonstrations, Mixture, Rows
 from pilab.training.frames import Frames
 from pilab.training.module import kind_of
@@ -27,6 +29,7 @@ from pilab.vla.thoughts import read
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world import objects
 from pilab.world.bodies import duo
+from pilab.world.task import steps_of
 
 T, LORE = Tokenizer.default(), find_lore()
 APPLE = LORE.shown[objects.household().look("apple")]
@@ -149,7 +152,7 @@ def test_what_makes_no_sense_is_refused(wrong):
 def web(at_home, smoke) -> Web:
     with at_home():
         shown = WebPictures.open(40, progress=False, workers=1)
-    return Web(shown, LORE, VLAConfig.nano(duo.BODY, **smoke.model, regions=True, answer_length=48), T)
+    return Web(shown, LORE, VLAConfig.nano(duo.BODY, **smoke.model, regions=True), T)
 
 
 def test_frames_are_of_handled_things_as_the_robot_sees_them(web):
@@ -192,10 +195,9 @@ def test_without_a_picture_of_handled_things_there_are_no_frames(web):
 
 def test_frames_are_trained_on_and_thought_about(at_home, tmp_path):
     recipe = find_recipe("images", Scale.SMOKE)
-    model = {**recipe.model, "answer_length": 48}
     recipe = dataclasses.replace(
         recipe, stages=(Stage(2, Rows(0, 0, 0, 2, 2, thought=4)),), thinking=Thinking(chain=True, dropped=0.5), web_pictures=40,
-        handled=objects.LOOKS, model=model,
+        handled=objects.LOOKS,
     )  # fmt: skip
     with at_home():
         train(recipe, [], tmp_path / "c", progress=False)
@@ -214,7 +216,7 @@ def test_frames_are_trained_on_and_thought_about(at_home, tmp_path):
 
 # --------------------------------------------------------------------------------------------------------- demonstrations
 def test_demonstrations_of_named_things_need_no_chain(samples, smoke):
-    config = VLAConfig.nano(duo.BODY, **smoke.model, answer_length=48)
+    config = VLAConfig.nano(duo.BODY, **smoke.model)
     d = Demonstrations([samples], config, duo.BODY, progress=False)
     make = lambda thinking: Mixture(d, None, d.normaliser(), T, Rows(8, 0, 0), seed=0, thinking=thinking)  # noqa: E731
     plain, chained = (make(thinking).step(0)[0] for thinking in (AT_ONCE, CHAINED))
@@ -226,3 +228,23 @@ def test_demonstrations_of_named_things_need_no_chain(samples, smoke):
         assert thought.subtask and set(thought.points.get("base", {})) <= {"object", "place"}
         told += bool(thought.points)
     assert told
+
+
+def test_long_tasks_are_thought_about_hop_by_hop(at_home, smoke, tmp_path):
+    """A sign first, where there is one; then what is seen, its kind, where that goes, and the subtask of the moment."""
+    with at_home():
+        folder = collect(Collection(("heed",), seed=1, noise=0.0), 1, tmp_path / "set", workers=1, progress=False)
+    d = Demonstrations([folder], VLAConfig.nano(duo.BODY, **smoke.model), duo.BODY, progress=False)
+    mixture = Mixture(d, None, d.normaliser(), T, Rows(0, 0, 0, coached=40), seed=0, thinking=CHAINED)
+    (rows,) = mixture.step(0)
+    scene, said = d.scenes[0], set()
+    sign = scene.part("sign").parameters["text"]
+    for row in range(40):
+        thought = read(T, rows.answer[row][rows.answer_mask[row]].tolist(), "base")
+        first, *rest = thought.chain
+        assert first == text.meant(sign) and first in {m.format(sign=sign, meaning=text.SIGNS[sign]) for m in text.MEAN}
+        nouns = [e for e in LORE.shown.values() if tuple(rest) == chain_of(e)]
+        assert len(nouns) == 1 and nouns[0].noun in thought.subtask
+        assert first_error(dataclasses.replace(thought, chain=tuple(rest)), nouns[0], LORE) == ""
+        said.add(nouns[0].look)
+    assert said <= {step.object for step in steps_of(scene)}

@@ -74,6 +74,11 @@ def text(lore: Lore, seed: int, k: int) -> str:
     return sentence(lore, rng)
 
 
+def meant(sign: str) -> str:
+    """What a sign means, as one of the texts says it."""
+    return MEAN[1].format(sign=sign, meaning=SIGNS[sign])
+
+
 def question(lore: Lore, seed: int, k: int) -> tuple[str, str]:
     """Question k of a seed about what the texts say, and its answer."""
     rng = np.random.default_rng([seed, 43, k])
