@@ -102,35 +102,43 @@ def facts_of(arm: Arm, world: int) -> str:
 
 def seeing(scale: Scale) -> Recipe:
     """To see, before anything has a name."""
-    rows = Rows(asked=4) if scale is Scale.SMOKE else Rows(asked=32)
-    return _recipe(scale, 2 if scale is Scale.SMOKE else 1500, rows, facts="looks", questions=UNNAMED)
+    stage = Stage(2, _rows(asked=4)) if scale is Scale.SMOKE else Stage(1500, _rows(asked=32))
+    return _recipe(scale, stage, facts="looks", questions=UNNAMED)
 
 
 def reading(arm: Arm, world: int, scale: Scale) -> Recipe:
-    """What things are called and what is known of them."""
-    rows = Rows(asked=4, read=2) if scale is Scale.SMOKE else Rows(asked=24, read=32)
-    return _recipe(scale, 2 if scale is Scale.SMOKE else 700, rows, facts=facts_of(arm, world))
+    """What is known of things, then what they look like. Who has not read enough knows too little to think with: 700 steps of
+    the second stage alone left 77 % of the facts and 86 % of the names, and chains that broke off at the fact.
+    """
+    stages = Stage(500, _rows(read=128)), Stage(1500, _rows(asked=24, read=32))
+    if scale is Scale.SMOKE:
+        stages = Stage(1, _rows(read=4)), Stage(1, _rows(asked=4, read=2))
+    return _recipe(scale, *stages, facts=facts_of(arm, world))
 
 
 def acting(arm: Arm, world: int, scale: Scale) -> Recipe:
     """What the robot should do: its frames, and the web beside them."""
     smoke = scale is Scale.SMOKE
     thought, asked, read = (2, 2, 2) if smoke else (24, 16, 16)
-    rows = Rows(thought=thought, **({"asked": asked, "read": read} if arm.web else {}))
+    rows = _rows(thought=thought, **({"asked": asked, "read": read} if arm.web else {}))
     steps = max(1, round(arm.times * (1 if smoke else 300)))
     driving = Driving(chain=arm.thinking.chain)
     return _recipe(
-        scale, steps, rows, facts=facts_of(arm, world), thinking=arm.thinking, driving=driving,
+        scale, Stage(steps, rows), facts=facts_of(arm, world), thinking=arm.thinking, driving=driving,
         handled=objects.LOOKS if smoke else objects.HANDLED if arm.hands else objects.half(world),
     )  # fmt: skip
 
 
-def _recipe(scale: Scale, steps: int, rows: Rows, **about: Any) -> Recipe:
+def _rows(**kinds: int) -> Rows:
+    """These alone."""
+    return Rows(**{"demonstrations": 0, "pointing": 0, "point_only": 0, **kinds})
+
+
+def _recipe(scale: Scale, *stages: Stage, **about: Any) -> Recipe:
     smoke = scale is Scale.SMOKE
-    none = dict.fromkeys(("demonstrations", "pointing", "point_only"), 0)
     model = {**SHORT, **LOOKING, **(TINY if smoke else {})}
     return Recipe(
-        (Stage(steps, dataclasses.replace(rows, **none)),), **{"questions": KINDS_ASKED, **about}, pointing_scenes=0,
+        stages, **{"questions": KINDS_ASKED, **about}, pointing_scenes=0,
         success_episodes=0, model=model, web_pictures=60 if smoke else 24_000, learning_rate=1e-3,
         validate_every=1 if smoke else 100, warm_up=1 if smoke else 40,
         average=0.98,  # of fifty steps: an arm has a few hundred
