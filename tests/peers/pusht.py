@@ -80,7 +80,7 @@ class Anywhere(Policy):
 
 
 RECIPE = Recipe(
-    (Stage(500, Rows(24, 0, 0)),), pointing_scenes=0, validate_every=250, success_episodes=0,
+    (Stage(1000, Rows(24, 0, 0)),), pointing_scenes=0, validate_every=250, success_episodes=0,
     model={"horizon": 8, "steps_per_token": 2, "hear": 2, "layers": 2},
 )  # fmt: skip
 
@@ -94,7 +94,7 @@ def main(folder: Path) -> dict[str, object]:
         checkpoint = train(RECIPE, [folder / "data"], folder / "vla", body="pusht:BODY", progress=sys.stderr.isatty())
         arms = {"vla": VLAPolicy(checkpoint), "random": Anywhere(), "hold": Hold()}
         rows = {
-            arm: evaluate_gym(r, policy, range(20), arm=arm, score=pushed, most_steps=80)
+            arm: evaluate_gym(r, policy, range(40), arm=arm, score=pushed, most_steps=80)
             for arm, policy in arms.items()
         }
     rates = {arm: (sum(row.success for row in found), len(found)) for arm, found in {"script": script, **rows}.items()}
