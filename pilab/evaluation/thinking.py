@@ -13,7 +13,7 @@ Design choices
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -68,7 +68,9 @@ def frame_quiz(
                     "noun": said[0] == name, "subtask": thought.subtask == conclusion(name, home),
                     "handled": question.object in handled,
                 },
-                clusters={"object": question.object, "kind": entity.kind, "said": said[1], "facts": facts},
+                clusters={
+                    "object": question.object, "kind": entity.kind, "right": home, "said": said[1], "facts": facts,
+                },
                 failure=first_error(thought, entity, lore) if chain and not edited else "",
                 checkpoint=policy.fingerprint, commit=origin["commit"], versions=origin["versions"],
                 instruction=question.text,
@@ -78,7 +80,24 @@ def frame_quiz(
 
 
 def constant_guess(rows: Sequence[Row]) -> Rate:
-    """What the best constant answer would score on the same frames."""
-    lore = find_lore(str(rows[0].clusters["facts"]))
-    homes = [lore.shown[str(row.clusters["object"])].home for row in rows]
-    return wilson(max(map(homes.count, set(homes))), len(homes))
+    """What the best constant answer of each world would score on the same frames."""
+    worlds: dict[str, list[str]] = {}
+    for row in rows:
+        worlds.setdefault(str(row.clusters["facts"]), []).append(str(row.clusters["right"]))
+    return wilson(sum(max(map(homes.count, set(homes))) for homes in worlds.values()), len(rows))
+
+
+def look_guess(rows: Sequence[Row], handled: Mapping[str, Collection[str]]) -> Rate:
+    """What who knows nothing but looks would score: the home that most of the handled things have which look most alike.
+
+    handled: table of facts → looks. As kinds are counterbalanced over shapes and colours, this lies below chance: a thing that
+    is kept back is more often of another kind than its likes.
+    """
+    right = 0
+    for row in rows:
+        facts, look = find_lore(str(row.clusters["facts"])).shown, str(row.clusters["object"]).split("-")
+        others = [other for other in handled[str(row.clusters["facts"])] if other != row.clusters["object"]]
+        alike = {other: sum(a == b for a, b in zip(look, other.split("-"), strict=True)) for other in others}
+        homes = [facts[other].home for other in sorted(others) if alike[other] == max(alike.values())]
+        right += max(homes, key=homes.count) == row.clusters["right"]
+    return wilson(right, len(rows))

@@ -24,7 +24,7 @@ from pilab.robots.collection import Recipe as Collection
 from pilab.training.data import PICTURE, Rows
 from pilab.training.recipes import Recipe, laptop
 from pilab.training.train import train
-from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.policy import VLAPolicy
 from pilab.world.scenes import VALIDATION
 
@@ -94,7 +94,7 @@ def recipe_of(arm: str, steps: int) -> Recipe:
         rows = dataclasses.replace(fewer(stage.rows), **change.pop(name, {}))
         stages.append(dataclasses.replace(stage, rows=rows, steps=max(1, round(steps * stage.steps / whole))))
     quiet = {"success_episodes": 0, "success_every": 0, "validate_every": max(1, steps // 4)}
-    driving = dataclasses.replace(base.driving, thinks=False, temperature=1.0)
+    driving = Driving(thinks=False, temperature=1.0)
     quiet |= {"driving": driving, "anew": ("head",)}
     return dataclasses.replace(base, stages=tuple(stages), **quiet, **change)
 

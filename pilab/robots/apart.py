@@ -39,7 +39,7 @@ from pilab.robots.bridges.wire import WireError, pack, unpack
 from pilab.robots.loop import ControlLoop, Frame, LoopError, Status, Subscribers
 from pilab.robots.safety import Decision, Event, Mode
 
-ORDERS = ("arm", "disarm", "stop", "instruct", "say", "go_home", "drive", "release")
+ORDERS = ("arm", "disarm", "stop", "instruct", "say", "suggest", "go_home", "drive", "release")
 MOST_WAITING = 300  # frames on their way: ten seconds that a notebook may be away without a gap in its recording
 LARGEST = 64 * 2**20  # bytes of a message
 REALTIME = 10  # priority, 1 to 99: before all ordinary threads, after drivers of the system
@@ -98,6 +98,9 @@ class LoopApart:
 
     def say(self, text: str) -> None:
         self._order("say", text)
+
+    def suggest(self, *chain: str) -> None:
+        self._order("suggest", *chain)
 
     def go_home(self) -> None:
         self._order("go_home")

@@ -41,6 +41,11 @@ from pilab.contracts import (
 PRIVILEGED_KEYS = (ENVIRONMENT_STATE, SCENE)
 
 
+def unprivileged(observation: Observation) -> Observation:
+    """What a policy may know that does not declare itself privileged."""
+    return {k: v for k, v in observation.items() if k not in PRIVILEGED_KEYS and not k.startswith("points.")}
+
+
 class Disturbance(Protocol):
     """Changes the command after the label was taken; `world.demonstrators.CoverageNoise` is one."""
 
@@ -127,7 +132,8 @@ class Executor:
 
     def say(self, episode: Episode, subtask: str) -> None:
         """Change the subtask, as a coach does; it stands until the next `say` or `instruct`."""
-        episode.thought = dataclasses.replace(episode.thought, subtask=subtask, chain=(), author="person")
+        words = {"subtask": subtask, "chain": (), "author": "person"}
+        episode.thought = dataclasses.replace(episode.thought, **words, points={}, trace=())  # those of the old subtask
         episode.coached, episode.replan = True, True
 
     def suggest(self, episode: Episode, chain: Sequence[str]) -> None:
@@ -249,7 +255,7 @@ class Executor:
         """What the policy may know."""
         told = {**observation, TASK: episode.task}
         if not self.privileged:
-            told = {k: v for k, v in told.items() if k not in PRIVILEGED_KEYS and not k.startswith("points.")}
+            told = unprivileged(told)
         if self.cameras is not None:  # a recorder may have asked for more pictures than the policy reads
             seen = {image_key(name) for name in self.cameras}
             told = {k: v for k, v in told.items() if not k.startswith("observation.images.") or k in seen}

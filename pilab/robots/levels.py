@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pilab.contracts import TASK, Observation, Policy, PolicyError, Thought, image_key
+from pilab.robots.executor import unprivileged
 from pilab.vla.policy import VLAPolicy
+from pilab.vla.thoughts import begun
 
 
 class TwoLevels(Policy):
@@ -30,10 +32,15 @@ class TwoLevels(Policy):
         self.fingerprint = "+".join(str(getattr(policy, "fingerprint", "")) for policy in (high, low))
 
     def think(self, observation: Observation, previous: Sequence[Thought]) -> list[Thought]:
-        return self.high.think(observation, list(previous))
+        return self.high.think(_told(self.high, observation), list(previous))
 
     def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
-        return self.low.act(observation, list(thought))
+        return self.low.act(_told(self.low, observation), list(thought))
+
+
+def _told(policy: Policy, observation: Observation) -> Observation:
+    """What either may know: the pair is told what the more privileged of them needs."""
+    return observation if getattr(policy, "privileged", False) else unprivileged(observation)
 
 
 class Onlooker(Policy):
@@ -45,8 +52,8 @@ class Onlooker(Policy):
 
     def think(self, observation: Observation, previous: Sequence[Thought]) -> list[Thought]:
         (camera,) = self.cameras
-        begun = [t.chain if t.author == "person" and t.subtask is None else () for t in previous]
-        return self.policy.ponder({camera: observation[image_key(camera)]}, list(observation[TASK]), begun=begun)
+        told = [begun(t) for t in previous]
+        return self.policy.ponder({camera: observation[image_key(camera)]}, list(observation[TASK]), begun=told)
 
     def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
         raise PolicyError("this one only thinks; let another act on it, with TwoLevels")

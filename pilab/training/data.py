@@ -24,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,7 +67,8 @@ from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, steps_of, task_of
 
 EARLY = 3  # control steps that a thought may be ahead of its time
-COACHES = ("person", "oracle")  # whose words correct what a policy thought
+COACHES = ("person", "oracle")  # whose words correct what a policy thought …
+TEACHERS = ("demonstrator", "")  # … and who never errs; what a policy thought itself may be what was corrected
 SAME = 1e-3  # rad, or of an opening: commands this near to each other are one
 PICTURE = 16  # a row with pictures costs about as much time as so many without
 
@@ -151,7 +153,7 @@ class Demonstrations:
         said = np.concatenate([_speakers(d) for d in datasets])
         speaks = self.training[self.subtask[self.training] != ""]
         self.corrected = speaks[np.isin(said[speaks], COACHES)]
-        self.rehearsed = speaks[~np.isin(said[speaks], COACHES)]
+        self.rehearsed = speaks[np.isin(said[speaks], TEACHERS)]
         self.tellable = self.training[self.pointed[self.training]]  # what needs no pictures
 
     def _check(self, dataset: LeRobotDataset) -> None:
@@ -264,17 +266,23 @@ class Demonstrations:
 
     @cached_property
     def remembered(self) -> list[str]:
-        """What was done before each frame, a sentence each: the deeds among the subtasks of a long task; "" for others."""
+        """What was done before each frame, a sentence each: the deeds among the subtasks of a long task; "" for others.
+
+        A deed whose thing has to be taken hold of again was none, and none is told twice.
+        """
         found = [""] * len(self.subtask)
         for start, stop in zip(np.unique(self.first), np.unique(self.last), strict=True):
             scene = self.scenes[self.episode[start]]
             steps = steps_of(scene) if scene else ()
-            deeds, verbs = "", tuple({step.verb for step in steps})
+            deeds: list[str] = []
             for frame in range(start + 1, stop + 1):
-                before = str(self.subtask[frame - 1])
-                if len(steps) > 1 and before != self.subtask[frame] and before.startswith(verbs):
-                    deeds = f"{deeds} {before}.".strip()
-                found[frame] = deeds
+                before, now = f"{self.subtask[frame - 1]}.", f"{self.subtask[frame]}."
+                about = _thing(before)
+                again = now.startswith(TAKING) and about == _thing(now)
+                done = before.startswith(tuple(step.verb for step in steps)) and before != now and not again
+                if len(steps) > 1 and done and before not in deeds:
+                    deeds.append(before)
+                found[frame] = " ".join(deeds)
         return found
 
     def fast(self, most: int = 20_000) -> FastTokenizer:
@@ -324,6 +332,16 @@ def _subtasks(dataset: LeRobotDataset) -> np.ndarray:
 def _speakers(dataset: LeRobotDataset) -> np.ndarray:
     """Who said the subtask of each frame; "" where nobody wrote that down."""
     return dataset.columns[SPEAKER].astype(str) if SPEAKER in dataset.features else np.full(len(dataset), "")
+
+
+TAKING = ("pick up ", "take the handle of ")
+
+
+def _thing(subtask: str) -> str:
+    """What a subtask is about, without the place."""
+    for taking in TAKING:
+        subtask = subtask.removeprefix(taking)
+    return re.split(r" (?:in|on) the ", subtask.rstrip("."))[0].split("the ", 1)[-1]
 
 
 def _world_of(row: Mapping[str, object]) -> Scene | None:
@@ -397,7 +415,8 @@ class Mixture(torch.utils.data.IterableDataset):
         if rows.coached:
             batches.append(self.coached(rows.coached, rng))
         if rows.thought:
-            batches.append(self.frames.draw(rows.thought, rng))
+            # A generator of its own: the frames are the same, whatever else a step draws.
+            batches.append(self.frames.draw(rows.thought, np.random.default_rng([self.seed, number, 51])))
         return batches
 
     def held_out(self, rows: int = 256) -> list[Batch]:
@@ -435,7 +454,7 @@ class Mixture(torch.utils.data.IterableDataset):
         frames = np.concatenate([rng.choice(pool, some) for pool, some in pools if some])
         memories = None
         if self.thinking.memory:  # of the thought before
-            then = np.maximum(frames - rng.integers(0, self.stale, len(frames)), d.first[frames])
+            then = np.maximum(frames - rng.integers(1, 2 * self.stale + 1, len(frames)), d.first[frames])
             memories = [d.remembered[frame] for frame in then]
         text, mask = self._heard(frames, [d.instruct(frame, rng) for frame in frames], memories)
         told = [self._thought(frame, rng) for frame in frames]
@@ -468,7 +487,7 @@ class Mixture(torch.utils.data.IterableDataset):
         """The thought of a frame in pieces, and at which of them learning begins."""
         d, thinking = self.demonstrations, self.thinking
         said, scene = Said(str(d.subtask[frame])), d.scenes[d.episode[frame]]
-        if thinking.chain and scene and not task_of(scene).swappable:  # the words name nothing: something is left open
+        if thinking.chain and scene and not task_of(scene).swappable:  # what the words leave open is a matter of facts
             lore = find_lore(scene.facts)
             step, _ = meant(said.subtask, scene, steps_of(scene))
             sign = next((part.parameters["text"] for part in scene.parts if "text" in part.parameters), "")

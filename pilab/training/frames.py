@@ -49,10 +49,11 @@ class Frames:
         """Pictures with an instruction, a thought, and where to look."""
         web, thinking, tokenizer = self.web, self.thinking, self.web.tokenizer
         indices, asked, told = rng.choice(self.able, rows), [], []
+        asking, musing = rng.spawn(2)  # what is asked about is the same, however much chance it takes to think
         for index in indices:
-            question = to_put_away(web.picture(int(index)), rng, thinking.called)
+            question = to_put_away(web.picture(int(index)), asking, thinking.called)
             entity = web.lore.shown[question.object]
-            said = think(thinking, question.answer, entity, web.lore, self.handled, rng)
+            said = think(thinking, question.answer, entity, web.lore, self.handled, musing)
             asked.append(question)
             told.append(pieces(tokenizer, said, web.config.answer_length, thinking.filler))
         batch = web.shown(indices, asked)

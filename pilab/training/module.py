@@ -118,8 +118,10 @@ def kind_of(batch: Batch) -> str:
         return "read"
     if batch.answer is None:
         return "pointing"
-    if batch.learnt is not None:
-        return "thought" if batch.state is None else "coached"
+    if batch.state is not None:
+        return "coached"
+    if batch.learnt is not None and len(batch.images) == 1:
+        return "thought"
     return "asked" if len(batch.images) == 1 else "watched"
 
 

@@ -49,7 +49,9 @@ class Recipe:
     web_pictures: int = 12_000  # of the synthetic web, where a stage asks about them
     facts: str = "household"  # what the web calls things: household, or invented-SEED
     questions: tuple[str, ...] = PRACTISED  # kinds of them
-    thinking: Thinking = field(default_factory=Thinking)  # what a thought is made of
+    thinking: Thinking | None = (
+        None  # what a thought is made of; None: as in what it goes on from, else the subtask at once
+    )
     corrections: bool = False  # refuse data in which nobody said what would have been right
     handled: tuple[str, ...] = objects.HANDLED  # looks that single frames are about, where a stage draws some
     scrambled: bool = False  # the web's texts with their words in random order: the control
@@ -76,7 +78,7 @@ class Recipe:
     success_every: int = 0  # steps between closed-loop measurements; 0 for none but the last
     success_episodes: int = 40  # validation scenes of each of them
     success_suite: str = "all"
-    driving: Driving = field(default_factory=Driving)  # how the policy is to be run
+    driving: Driving | None = None  # how the policy is to be run; None: as what it goes on from
     precision: str = "32-true"  # Lightning's; bf16 is slower than fp32 on most CPUs
     compile: bool = False  # `torch.compile` what costs most: a minute or two at the start, faster steps afterwards
 
@@ -87,6 +89,8 @@ class Recipe:
                 f"success_every {self.success_every} is not a multiple of validate_every {self.validate_every}: success is "
                 "measured at the end of a validation"
             )
+        if self.thinking and self.thinking.memory and not any(stage.rows.coached for stage in self.stages):
+            raise PilabError("a memory is taught by rows of thoughts alone; set Rows.coached in a stage")
 
     @property
     def steps(self) -> int:

@@ -10,7 +10,7 @@ Design choices
   ECoT-Lite, arXiv:2505.08243).
 * **Memory** is taught by thoughts alone (rows `coached`), which read what the thought before wanted to be remembered: what acts
   on the instruction would have no memory to read.
-* **Filler** is the control: as many words before the subtask, which say nothing.
+* **Filler** is the control: about as many words before the subtask, the same ones each time, which say nothing.
 """
 
 from __future__ import annotations
@@ -112,7 +112,6 @@ def pieces(
             f"{length}: allow the model longer answers"
         )
     given = len(tokenizer.encode(" ".join(said.chain[: said.given])))
-    if filler and said.chain:
-        length = len(tokenizer.encode(" ".join(said.chain)))
-        whole[1 : 1 + length] = (tokenizer.encode(FILLER) * (1 + length // 10))[:length]
+    if filler and said.chain:  # always the same: even how long a chain is says something of what it is about
+        whole[1 : 1 + len(tokenizer.encode(" ".join(said.chain)))] = tokenizer.encode(FILLER)
     return whole, 1 + given

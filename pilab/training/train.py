@@ -32,10 +32,11 @@ from pilab.training.frames import Frames
 from pilab.training.module import Learner
 from pilab.training.phrases import vocabulary
 from pilab.training.recipes import Recipe
+from pilab.training.thoughts import Thinking
 from pilab.training.weak import mislabel
 from pilab.training.web import Web
 from pilab.vla.actions import Normaliser, find_space
-from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
 from pilab.vla.tokenizer import Tokenizer
@@ -89,7 +90,8 @@ def train(
             f"{start} drives the body {before.model.config.body!r}, not {body!r}; name its own with --body"
         )
     else:
-        config = replace(before.model.config, **recipe.model)
+        old = before.model.config  # how long answers may be is no matter of weights
+        config = replace(old, **{"answer_length": max(old.answer_length, VLAConfig.answer_length), **recipe.model})
     if recipe.has_robot == (not data):
         raise DatasetError(
             f"{len(data)} datasets for a recipe that learns from "
@@ -105,6 +107,11 @@ def train(
         demonstrations = Demonstrations(
             data, config, embodiment, labels=recipe.labels, watched=watched, most=recipe.most, progress=progress
         )
+        thoughts = len(demonstrations.corrected) + len(demonstrations.rehearsed)
+        if any(stage.rows.coached for stage in recipe.stages) and not thoughts:
+            raise DatasetError(
+                "no frame says what was to be done: there is no thought to learn; record subtasks, or collect"
+            )
         if recipe.corrections and not len(demonstrations.corrected):
             raise DatasetError(
                 "in no frame did a person or an oracle say what would have been right: record with a coach, or collect with "
@@ -123,10 +130,11 @@ def train(
     started = {"start": before.hash} if before else {}
     _claim(out, {"recipe": asdict(recipe), "data": seen, "body": body, "seed": seed, **started})
     tokenizer, model = Tokenizer.default(), VLA(config)
+    thinking, driving = _habits(recipe, before)
     web, scenes = _web(recipe, config, tokenizer, seed, progress) if recipe.has_web else None, None
     frames = None
     if any(stage.rows.thought for stage in recipe.stages):
-        frames = Frames(web, recipe.handled, recipe.thinking)
+        frames = Frames(web, recipe.handled, thinking)
     if recipe.pointing_scenes and any(stage.rows.pointing for stage in recipe.stages):
         scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
     if demonstrations:
@@ -140,9 +148,9 @@ def train(
     if before:
         normaliser = _inherit(model, before, normaliser, recipe.anew)
     mixture = Mixture(
-        demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, stale=recipe.driving.think_interval,
+        demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, stale=driving.think_interval,
         untold=recipe.untold, web=web, fast=fast if recipe.fast else None, turns=recipe.turns,
-        tagged=recipe.tagged, thinking=recipe.thinking, frames=frames,
+        tagged=recipe.tagged, thinking=thinking, frames=frames,
     )  # fmt: skip
     labels = demonstrations.labels if demonstrations else {}
     # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.
@@ -157,7 +165,7 @@ def train(
     origin = {
         "recipe": asdict(recipe), "data": seen, "labels": labels,
         "reserved": demonstrations.reserved if demonstrations else 0, "mislabelled": len(wrong) if demonstrations else 0,
-        "seed": seed, "insulated": insulate, **({"web": web.origin} if web else {}),
+        "seed": seed, "insulated": insulate, "thinking": asdict(thinking), **({"web": web.origin} if web else {}),
         **({"start": {"hash": before.hash, **before.origin}} if before else {}),
         "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),
     }  # fmt: skip
@@ -166,7 +174,7 @@ def train(
         heard = np.unique(demonstrations.episode[[*demonstrations.training, *demonstrations.shown]])
         known = [demonstrations.scenes[e] for e in heard if demonstrations.scenes[e]]
         words |= vocabulary(known, [demonstrations.said[e] for e in heard], scenes.parts if scenes else ())
-    if web:
+    if web and any(stage.rows.asked or stage.rows.read for stage in recipe.stages):
         words |= web.vocabulary()
     if frames:
         words |= frames.vocabulary()
@@ -177,7 +185,7 @@ def train(
         if shard and (weights := sharding.whole(learner.model)):  # in the first process, which writes
             done = VLA(config)
             done.load_state_dict(weights)
-        return Checkpoint(done, normaliser, tokenizer, words, recipe.driving, {**origin, **spent}, fast=fast)
+        return Checkpoint(done, normaliser, tokenizer, words, driving, {**origin, **spent}, fast=fast)
 
     def measure(of: Checkpoint) -> list[Row]:
         was, suite, episodes = learner.training, recipe.success_suite, recipe.success_episodes
@@ -250,6 +258,12 @@ def _web(recipe: Recipe, config: VLAConfig, tokenizer: Tokenizer, seed: int, pro
     return Web(
         pictures, find_lore(recipe.facts), config, tokenizer, seed, kinds=recipe.questions, scrambled=recipe.scrambled
     )
+
+
+def _habits(recipe: Recipe, before: Checkpoint | None) -> tuple[Thinking, Driving]:
+    """How it is taught to think and is to be driven: as the recipe says, else as what it goes on from."""
+    old = before.origin.get("thinking", {}) if before and before.origin else {}
+    return recipe.thinking or Thinking(**old), recipe.driving or (before.driving if before else Driving())
 
 
 def _inherit(model: VLA, before: Checkpoint, fresh: Normaliser, anew: Sequence[str]) -> Normaliser:

@@ -35,7 +35,7 @@ from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.fast import BEGIN, TOKENS
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch
-from pilab.vla.thoughts import CHAIN, SUBTASK, TOLD, read, recalled
+from pilab.vla.thoughts import CHAIN, SUBTASK, TOLD, begun, read, recalled, told
 from pilab.vla.views import viewpoints
 from pilab.vla.wording import stacked
 from pilab.world.scenes import find_body
@@ -81,11 +81,11 @@ class VLAPolicy(Policy):
         memories = [{"unseen": words} if words else {} for words in unseen]
         if not self.checkpoint.driving.thinks:
             return [Thought(memory=m) for m in memories]
-        begun = [t.chain if t.author == "person" and t.subtask is None else () for t in previous]
-        told = [t.memory.get(TOLD, "") for t in previous] if self.checkpoint.driving.remembers else None
-        found = self._thoughts(self._batch(observation, tasks, told), begun, self.checkpoint.driving.chain)
-        if told is not None:  # who says nothing of it has forgotten nothing
-            memories = [m | {TOLD: t.memory.get(TOLD, was)} for m, t, was in zip(memories, found, told, strict=True)]
+        past = [told(t) for t in previous] if self.checkpoint.driving.remembers else None
+        batch = self._batch(observation, tasks, past)
+        found = self._thoughts(batch, [begun(t) for t in previous], self.checkpoint.driving.chain)
+        if past is not None:  # who says nothing of it has forgotten nothing
+            memories = [m | {TOLD: t.memory.get(TOLD, was)} for m, t, was in zip(memories, found, past, strict=True)]
         return [dataclasses.replace(thought, memory=m) for thought, m in zip(found, memories, strict=True)]
 
     def act(self, observation: Observation, thought: Sequence[Thought]) -> np.ndarray:
@@ -147,9 +147,9 @@ class VLAPolicy(Policy):
         with (then it is a chain). rows: at once. Raises as `say` does.
         """
         chain = self.checkpoint.driving.chain if chain is None else chain
-        begun, found = begun or [()] * len(tasks), []
+        starts, found = begun or [()] * len(tasks), []
         for some, batch in self._asked(images, tasks, rows):
-            found += self._thoughts(batch, begun[some], chain)
+            found += self._thoughts(batch, starts[some], chain)
         return found
 
     def say(self, images: Mapping[str, np.ndarray], questions: Sequence[str], rows: int = 64) -> list[str]:
@@ -188,7 +188,12 @@ class VLAPolicy(Policy):
                 continue
             first = tokenizer.piece(CHAIN if chained else SUBTASK)
             told = [tokenizer.encode(" ".join(begun[i])) for i in rows]
-            start = stacked(told, tokenizer.pad) if any(told) else None
+            if (longest := max(map(len, told))) > (room := self.config.answer_length - 2):
+                raise PolicyError(
+                    f"a thought that begins with {longest} pieces; this policy's are {room} and a subtask long at most: "
+                    "begin it with fewer words"
+                )
+            start = stacked(told, tokenizer.pad) if longest else None
             some = batch.rows(torch.tensor(rows, device=batch.text.device))
             pieces = self.model.think(
                 some, first, tokenizer.eos, begun=start and tuple(x.to(self.device) for x in start)

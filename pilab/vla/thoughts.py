@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from pilab.contracts import Thought
+from pilab.contracts import PolicyError, Thought
 from pilab.vla.grounding import ROLES
 from pilab.vla.tokenizer import LOCATIONS, Tokenizer
 
@@ -61,6 +61,22 @@ def read(tokenizer: Tokenizer, pieces: Sequence[int], camera: str) -> Thought:
     return Thought(subtask or None, tuple(sentences(chain)), {camera: points} if points else {}, memory=memory)
 
 
+def begun(thought: Thought) -> tuple[str, ...]:
+    """The sentences that a person gave a thought to begin with. Raises `PolicyError` for what is no text."""
+    chain = thought.chain if thought.author == "person" and thought.subtask is None else ()
+    if wrong := [sentence for sentence in chain if not isinstance(sentence, str)]:
+        raise PolicyError(f"a thought that begins with {wrong[0]!r}; expected sentences")
+    return tuple(chain)
+
+
+def told(thought: Thought) -> str:
+    """What a thought wants to be remembered. Raises `PolicyError` for what is no text."""
+    memory = thought.memory.get(TOLD, "")
+    if not isinstance(memory, str):
+        raise PolicyError(f"a memory of {memory!r} under {TOLD!r}; expected text")
+    return memory
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of a text, each with its full stop."""
     return [found.strip() for found in re.findall(r"[^.]+\.?", text) if found.strip()]
@@ -91,8 +107,11 @@ def _points(tokenizer: Tokenizer, pieces: Sequence[int]) -> dict[str, tuple[floa
 
 def recalled(tokenizer: Tokenizer, instruction: str, memory: str, length: int, before: int = 0) -> str:
     """As much of a memory as fits beside an instruction in `length` pieces, `before` of which are taken; the oldest goes."""
-    kept = sentences(memory)
+    kept: list[str] = []
     room = length - before - len(tokenizer.encode(instruction)) - 1
-    while kept and len(tokenizer.encode(" ".join(kept))) > room:
-        kept = kept[1:]
+    for sentence in reversed(sentences(memory)):
+        room -= len(tokenizer.encode(sentence))
+        if room < 0:
+            break
+        kept.insert(0, sentence)
     return " ".join(kept)

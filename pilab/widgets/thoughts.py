@@ -111,7 +111,8 @@ class Thoughts(anywidget.AnyWidget):
         self._check(k)
         if not hasattr(self.policy, "think"):
             raise PilabError("nobody is here to think on; make the viewer with Thoughts(moments, policy=policy)")
-        begun = Thought(chain=said(chain), author="person")
+        before = self.moments[k - 1][1].memory if k else {}  # what the thought at hand could remember
+        begun = Thought(chain=said(chain), author="person", memory=before)
         (thought,) = self.policy.think(self._told(self.seen(k)[0]), [begun])
         return thought
 

@@ -193,7 +193,10 @@ def invented(seed: int) -> Facts:
 
 @cache
 def half(seed: int) -> tuple[str, ...]:
-    """Half of the looks, of every kind of `invented(seed)` about half: what is handled where the others are kept back."""
+    """Half of the looks, of every kind of `invented(seed)` about half: what is handled where the others are kept back.
+
+    Who guesses by looks does worse than by chance: see `evaluation.thinking.look_guess`.
+    """
     rng, kinds = np.random.default_rng([seed, 48]), invented(seed).rows
     order = sorted((LOOKS[i] for i in rng.permutation(len(LOOKS))), key=lambda look: kinds[look].kind)
     return tuple(order[::2])
@@ -216,8 +219,13 @@ def shuffled(seed: int) -> Facts:
 
 @cache
 def looks() -> Facts:
-    """The household's things without a noun: each is called what it looks like."""
-    return Facts("looks", {look: Fact(describe(look), fact.kind, fact.home) for look, fact in household().rows.items()})
+    """The household's things without a noun."""
+    return Facts("looks", called_by_look(household()).rows)
+
+
+def called_by_look(facts: Facts) -> Facts:
+    """The same kinds and homes, and everything is called what it looks like."""
+    return Facts(facts.name, {look: Fact(describe(look), fact.kind, fact.home) for look, fact in facts.rows.items()})
 
 
 def invent(rng: np.random.Generator, count: int, known: Collection[str] = ()) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from pilab.contracts import NOISE, TASK, DatasetError, Scale, Thought
+from pilab.contracts import NOISE, TASK, DatasetError, PilabError, Scale, Thought
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import SOURCE, SPEAKER, SUBTASK
 from pilab.evaluation.rollout import DEFAULT, make_policy
@@ -16,9 +18,9 @@ from pilab.robots.executor import batch
 from pilab.training.data import Demonstrations, Mixture, Rows
 from pilab.training.module import kind_of
 from pilab.training.recipes import find_recipe
-from pilab.training.thoughts import Thinking
-from pilab.training.train import train
-from pilab.vla.checkpoint import Checkpoint
+from pilab.training.thoughts import AT_ONCE, Thinking
+from pilab.training.train import _habits, train
+from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.thoughts import TOLD, read
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.bodies.duo import BODY
@@ -61,15 +63,17 @@ def test_half_of_the_rows_are_corrections_and_none_has_actions(overheard, sample
     told = {str(text) for text in d.subtask}
     for row in range(10):
         assert read(T, rows.answer[row][rows.answer_mask[row]].tolist(), "base").subtask in told
-    nouns = {d.scenes[e].instruction for e in range(2)}
-    assert nouns
+    pictures = d.take("observation.images.base", d.corrected)
+    for row in range(10):  # half of them corrections
+        corrected = (pictures == rows.images["base"][row].numpy()).all((1, 2, 3)).any()
+        assert corrected == (row < 5)
     alone = Demonstrations([overheard], config, BODY, progress=False)
     (rows,) = Mixture(alone, None, alone.normaliser(), T, Rows(0, 0, 0, coached=6), seed=0).step(0)
     assert len(rows.text) == 6
 
 
 def test_only_the_words_change(overheard, samples, tmp_path, at_home):
-    """The coached checkpoint thinks; the hands of the pair are those of the old one, to the bit."""
+    """The coached checkpoint thinks; nothing was learnt of acting, and the pair acts as the old one did."""
     with at_home():
         train(
             find_recipe("coach", Scale.SMOKE), [overheard, samples], tmp_path / "coached", start=DEFAULT, progress=False
@@ -80,6 +84,7 @@ def test_only_the_words_change(overheard, samples, tmp_path, at_home):
             weight, new.model.head.state_dict()[name], msg=name
         )  # but for rounding, as averages are
     assert not torch.equal(old.model.text.embed.weight, new.model.text.embed.weight)
+    assert new.driving == old.driving  # habits are kept
     pair, alone = make_policy(f"{tmp_path / 'coached'}+default", BODY), make_policy("default", BODY)
     seen = batch([{**World(sample_scene(VALIDATION.start)).observe(), TASK: "put the apple in the bowl"}])
     seen[NOISE] = np.zeros((1, *pair.noise_shape), np.float32)
@@ -90,6 +95,21 @@ def test_only_the_words_change(overheard, samples, tmp_path, at_home):
         == make_policy(str(tmp_path / "coached"), BODY).think(seen, [Thought()])[0].subtask
     )
     assert pair.fingerprint == f"{new.hash}+{old.hash}" and not pair.privileged
+
+
+def test_who_thought_in_chains_goes_on_to(tmp_path):
+    old = Checkpoint.load(DEFAULT)
+    old.driving, old.origin = Driving(chain=True, remembers=True), {"thinking": {"chain": True, "memory": True}}
+    assert _habits(find_recipe("coach", Scale.SMOKE), old) == (Thinking(chain=True, memory=True), old.driving)
+    assert _habits(find_recipe("teach", Scale.SMOKE), old)[1] == Driving(
+        thinks=False
+    )  # unless the recipe says otherwise
+    assert _habits(find_recipe("coach", Scale.SMOKE), None) == (AT_ONCE, Driving())
+
+
+def test_memory_without_rows_that_teach_it_is_refused():
+    with pytest.raises(PilabError, match=r"set Rows\.coached"):
+        dataclasses.replace(find_recipe("laptop", Scale.SMOKE), thinking=Thinking(memory=True))
 
 
 def test_without_a_coach_there_is_nothing_to_learn(samples, tmp_path, at_home):
@@ -116,6 +136,16 @@ def test_what_was_done_is_remembered_until_the_end(looked, samples, config):
     for frame in range(last):
         assert (d.remembered[frame + 1] != d.remembered[frame]) <= (d.subtask[frame] != d.subtask[frame + 1])
     assert not any(d.remembered[last + 1 :])  # of a single step there is nothing to remember
+
+
+def test_a_deed_that_had_to_be_done_again_was_none(looked, config):
+    d = Demonstrations([looked], config, BODY, progress=False)
+    grab, pull, push = "take the handle of the lid", "open the lid", "close the lid"
+    said = [grab, pull, grab, pull, push, pull]
+    d.subtask = np.array([*said, *["let go of the lid"] * len(d.subtask)][: len(d.subtask)])
+    d.__dict__.pop("remembered", None)
+    both = "open the lid. close the lid."
+    assert [d.remembered[k] for k in range(7)] == ["", "", "", "", "open the lid.", both, both]
 
 
 def test_thoughts_read_what_the_one_before_wanted_remembered(looked, samples, config):

@@ -22,6 +22,7 @@ from pilab.training.recipes import Stage, find_recipe
 from pilab.training.thoughts import AT_ONCE, Said, Thinking, edited, pieces, resaid, think
 from pilab.training.train import train
 from pilab.training.web import Web
+from pilab.vla.actions import Normaliser
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLAConfig
 from pilab.vla.policy import VLAPolicy
@@ -117,14 +118,18 @@ def test_what_is_given_is_not_learnt():
         pieces(T, said, 10)
 
 
-def test_filler_is_as_long_and_says_nothing():
-    said = Said("put the apple in the bowl", chain_of(APPLE))
-    whole, _ = pieces(T, said, 48)
-    filler, _ = pieces(T, said, 48, filler=True)
-    assert len(filler) == len(whole)
-    assert read(T, filler, "base").subtask == said.subtask
-    words = set(T.words(" ".join(read(T, filler, "base").chain)))
-    assert not words & {"apple", "fruit", "fruits", "bowl", "see", "belong"}
+def test_filler_is_about_as_long_and_always_the_same():
+    """Even its length must not say what it is about."""
+    chains, fillers = [], set()
+    for entity in LORE.shown.values():
+        said = Said(conclusion(entity.noun, entity.home), chain_of(entity))
+        filler, _ = pieces(T, said, 72, filler=True)
+        assert read(T, filler, "base").subtask == said.subtask
+        chains.append(len(T.encode(" ".join(said.chain))))
+        fillers.add(read(T, filler, "base").chain)
+    ((filler,),) = fillers
+    assert not set(T.words(filler)) & {"apple", "fruit", "fruits", "bowl", "see", "belong"}
+    assert abs(len(T.encode(filler)) - np.mean(chains)) < 6
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -172,6 +177,24 @@ def test_frames_are_of_handled_things_as_the_robot_sees_them(web):
         assert not {entity.noun, entity.home, entity.kind} & set(asked.split()[1:]) - {"table"}
         assert thought == Thought(conclusion(entity.noun, entity.home), chain_of(entity))
         assert batch.spoken[row].sum() == batch.answer_mask[row].sum() - 1
+
+
+def test_frames_are_the_same_however_much_chance_it_takes_to_think(web):
+    """Whatever is thought, and whatever else a step draws, arms see the same pictures and hear the same words."""
+    drawn = []
+    for thinking in (
+        AT_ONCE,
+        CHAINED,
+        Thinking(chain=True, edited=0.5, dropped=0.5),
+        Thinking(chain=True, filler=True),
+    ):
+        frames = Frames(web, objects.LOOKS, thinking)
+        for rows in (Rows(0, 0, 0, thought=12), Rows(0, 0, 0, 3, 5, thought=12)):
+            normal = Normaliser.identity(32, web.config.horizon, 16)
+            drawn.append(Mixture(None, None, normal, T, rows, seed=4, web=web, frames=frames).step(7)[-1])
+    for batch in drawn[1:]:
+        assert torch.equal(batch.images["base"], drawn[0].images["base"])
+        assert torch.equal(batch.text, drawn[0].text) and torch.equal(batch.points, drawn[0].points)
 
 
 def test_an_oracle_names_the_thing(web):

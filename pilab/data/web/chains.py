@@ -62,10 +62,13 @@ class Edit:
 
 
 def edit(about: Entity, hop: str, lore: Lore, others: Sequence[Entity], rng: np.random.Generator) -> Edit:
-    """Take a thing for one of `others`, or for one of a kind that belongs elsewhere; or have its kind belong elsewhere."""
+    """Take a thing for one of `others`, or for one of a kind that belongs elsewhere; or have its kind belong elsewhere.
+
+    What follows is another home each time: who is right has obeyed.
+    """
     noun, kind = about.noun, about.kind
     if hop == "noun":
-        other = [entity for entity in others if entity.noun != noun]
+        other = [entity for entity in others if entity.home != about.home]
         chosen = other[rng.integers(len(other))]
         noun, kind = chosen.noun, chosen.kind
     if hop == "kind":

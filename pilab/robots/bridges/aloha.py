@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from pilab.contracts import STATE, TASK, CameraSpec, Embodiment, Observation, PolicyError, Thought, image_key
+from pilab.vla.thoughts import TOLD
 
 MAX_TEXT = 2000  # letters of an instruction
 SIDE = 224  # pixels of the square pictures openpi's policies take
@@ -101,8 +102,9 @@ def read_thought(fields: Any) -> Thought:
     known = isinstance(fields, dict) and all(k in FIELDS and isinstance(v, FIELDS[k]) for k, v in fields.items())
     if not known or not all(isinstance(roles, dict) for roles in fields.get("points", {}).values()):
         raise PolicyError(f"a thought of {str(fields)[:60]}; expected a map of {', '.join(FIELDS)}")
-    if len(fields.get("subtask") or "") > MAX_TEXT:
-        raise PolicyError(f"a subtask of {len(fields['subtask'])} letters; expected at most {MAX_TEXT}")
+    said = [fields.get("subtask") or "", *fields.get("chain", ()), fields.get("memory", {}).get(TOLD, "")]
+    if wrong := [text for text in said if not isinstance(text, str) or len(text) > MAX_TEXT]:
+        raise PolicyError(f"{str(wrong[0])[:60]!r} in a thought; expected text of at most {MAX_TEXT} letters")
     return Thought(**{key: value if key == "memory" else _tuples(value) for key, value in fields.items()})
 
 

@@ -35,6 +35,8 @@ class Away(LongTask):
 
     def draw(self, rng, pool, cell, reserved, facts):
         """The thing's home and one or two other places; things around it as for `put`."""
+        if cell is not None and cell[0] not in facts.rows:
+            raise SceneError(f"nobody knows where {cell[0]!r} belongs; ask for one of {', '.join(facts.rows)}")
         homes = {look: facts.rows[look].home for look in pool if look in facts.rows}
         allowed = [look for look, home in homes.items() if scenes.is_reserved_cell("put", look, home) == reserved]
         if cell is not None:

@@ -215,6 +215,9 @@ BAD = {
     "thoughtless": (bad(thought=None) | {"thought": None}, "a thought"),
     "thought of points": (bad(thought={"points": {"base": 3}}), "a thought"),
     "thought of pages": (bad(thought={"subtask": "a" * 3000}), "2000"),
+    "chain of numbers": (bad(thought={"chain": [1, 2]}), "expected text"),
+    "memory of numbers": (bad(thought={"memory": {"told": 5}}), "expected text"),
+    "memory of pages": (bad(thought={"memory": {"told": "a" * 3000}}), "2000"),
     "no noise": (bad(thought={}), "no 'noise'"),
     "wrong noise": (bad(thought={}, noise=np.zeros((3, 14))), "(3, 14); expected numbers (4, 14)"),
 }
