@@ -182,6 +182,7 @@ class VLAPolicy(Policy):
     def _thoughts(self, batch: Batch, begun: Sequence[Sequence[str]], chain: bool) -> list[Thought]:
         """What comes to mind, row by row; with a chain where one is asked for, or begun."""
         tokenizer, found = self.checkpoint.tokenizer, [Thought()] * len(begun)
+        length = self.config.text_length - len(self.checkpoint.driving.before)
         for chained in (True, False):
             rows = [i for i, sentences in enumerate(begun) if (chain or bool(sentences)) == chained]
             if not rows:
@@ -199,7 +200,7 @@ class VLAPolicy(Policy):
                 some, first, tokenizer.eos, begun=start and tuple(x.to(self.device) for x in start)
             )
             for i, row in zip(rows, pieces.tolist(), strict=True):
-                found[i] = read(tokenizer, [first, *row], self.cameras[0])
+                found[i] = read(tokenizer, [first, *row], self.cameras[0], length)
         return found
 
     def _texts(self, observation: Observation, thought: Sequence[Thought]) -> list[str]:

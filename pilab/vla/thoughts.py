@@ -46,15 +46,17 @@ def write(
     return [*said, tokenizer.eos]
 
 
-def read(tokenizer: Tokenizer, pieces: Sequence[int], camera: str) -> Thought:
-    """The thought in pieces, from the first to the end piece, if there is one. camera: of its points."""
+def read(tokenizer: Tokenizer, pieces: Sequence[int], camera: str, length: int = 40) -> Thought:
+    """The thought in pieces, from the first to the end piece, if there is one. camera: of its points. length: pieces of a
+    subtask that can be acted on.
+    """
     pieces = [int(p) for p in pieces]
     pieces = pieces[: pieces.index(tokenizer.eos)] if tokenizer.eos in pieces else pieces
     pieces, kept = _parted(pieces, tokenizer.piece(MEMORY))
     told, pointed = _parted(pieces, tokenizer.piece(POINTS))
     before, after = _parted(told, tokenizer.piece(SUBTASK))
     chain, subtask = tokenizer.decode(before), tokenizer.decode(after)
-    if not tokenizer.encode(subtask):  # what cannot be read back is no thought
+    if not 0 < len(tokenizer.encode(subtask)) <= length:  # what cannot be read back is no thought
         subtask = ""
     points = _points(tokenizer, pointed)
     memory = {TOLD: tokenizer.decode(kept)} if kept else {}

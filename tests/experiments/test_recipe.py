@@ -15,7 +15,7 @@ from pilab.experiments import Grid, recipe
 from pilab.experiments.recipe import ACTS, ANEW, ARMS, BASE, COOLED, DRIVEN, EXPERIMENT, SEES, WHOLE, recipe_of, run
 from pilab.training.data import Mixture, Rows
 from pilab.training.recipes import laptop
-from pilab.vla.checkpoint import Checkpoint
+from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
 from pilab.vla.tokenizer import Tokenizer
@@ -50,7 +50,8 @@ def flat(recipe):
     parts = dataclasses.asdict(recipe)
     model = dataclasses.asdict(VLAConfig.nano(duo.BODY, **parts.pop("model")))
     parts |= {f"model.{k}": v for k, v in model.items()}
-    parts |= {f"driving.{k}": v for k, v in parts.pop("driving").items()}
+    driving = parts.pop("driving") or dataclasses.asdict(Driving())  # what has nothing to go on from is driven so
+    parts |= {f"driving.{k}": v for k, v in driving.items()}
     stages = parts.pop("stages")
     for name, stage in zip(("seeing", "acting")[-len(stages) :], stages, strict=True):
         rows = stage.pop("rows")

@@ -41,6 +41,13 @@ def test_any_pieces_are_some_thought(pieces):
     assert all(0 <= x <= 1 for roles in found.points.values() for point in roles.values() for x in point)
 
 
+def test_a_subtask_that_is_too_long_to_be_read_is_none():
+    words = write(T, "put the apple in the bowl " * 10, CHAIN)
+    assert read(T, words, "base") == Thought(None, CHAIN)
+    assert read(T, words, "base", length=100).subtask
+    assert read(T, write(T, "let go"), "base", length=1).subtask is None
+
+
 def test_a_chain_that_comes_to_nothing_is_no_subtask():
     found = read(T, [T.piece("<answer>"), *T.encode("i see the apple. the"), T.eos, 77, 78], "base")
     assert found == Thought(None, ("i see the apple.", "the"))
