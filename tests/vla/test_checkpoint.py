@@ -29,7 +29,7 @@ def checkpoint(tiny, lively):
     normaliser = Normaliser(
         *(rng.uniform(0.5, 2, shape).astype(np.float32) for shape in ((32,), (32,), (16, 14), (16, 14)))
     )
-    driving = Driving(5, 7, thinks=False, temperature=0.5, before=("<quality=5>",))
+    driving = Driving(5, 7, thinks=False, remembers=True, temperature=0.5, before=("<quality=5>",))
     return Checkpoint(
         lively(config), normaliser, Tokenizer.default(), frozenset({"apple", "naïve"}), driving, {"recipe": "none"}
     )
@@ -131,6 +131,8 @@ def test_files_can_be_read_without_pilab(checkpoint, saved):
         "replan_interval": 5,
         "think_interval": 7,
         "thinks": False,
+        "chain": False,
+        "remembers": True,
         "temperature": 0.5,
         "before": ["<quality=5>"],
     }
