@@ -32,7 +32,7 @@ from pilab.training.recipes import Rows, Stage, find_recipe
 from pilab.training.train import train
 if __name__ == "__main__":
     stages = (Stage(3, Rows(5, 4, 7, 4, 4)), Stage(2, Rows(4, 0, 8), ("head",)))
-    smoke = find_recipe("robot", Scale.SMOKE)
+    smoke = dataclasses.replace(find_recipe("robot", Scale.SMOKE), thinking=None)
     processes, turns, muon, shard, killed = map(int, sys.argv[3:])
     if killed:
         step = Learner.training_step
