@@ -344,6 +344,9 @@ class Scene:
 
 
 # ------------------------------------------------------------------------------------------------------------- thinking
+TOLD = "told"  # the key of `Thought.memory` under which what a policy remembers stands in words
+
+
 @dataclass(frozen=True)
 class Thought:
     """What a policy has in mind between two actions: language, points, and a memory of its own.

@@ -20,12 +20,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from pilab.contracts import PolicyError, Thought
+from pilab.contracts import TOLD, PolicyError, Thought
 from pilab.vla.grounding import ROLES
 from pilab.vla.tokenizer import LOCATIONS, Tokenizer
 
 CHAIN, SUBTASK, POINTS, UNSEEN, MEMORY = "<answer>", "<subtask>", "<image>", "<unk>", "<memory>"
-TOLD = "told"  # the key of `Thought.memory` under which it stands in words
 
 
 def write(

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pilab.contracts import STATE, TASK, CameraSpec, Embodiment, Observation, PolicyError, Thought, image_key
-from pilab.vla.thoughts import TOLD
+from pilab.contracts import STATE, TASK, TOLD, CameraSpec, Embodiment, Observation, PolicyError, Thought, image_key
 
 MAX_TEXT = 2000  # letters of an instruction
 SIDE = 224  # pixels of the square pictures openpi's policies take
