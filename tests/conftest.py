@@ -8,7 +8,8 @@ import torch
 from pilab.contracts import Scale
 from pilab.data.lerobot import DatasetWriter, LeRobotDataset
 from pilab.data.pointing import PointingScenes
-from pilab.training.data import Demonstrations, Mixture
+from pilab.training.data import Demonstrations
+from pilab.training.mixture import Mixture
 from pilab.training.recipes import find_recipe
 from pilab.training.train import train
 from pilab.vla.model import VLAConfig

@@ -15,7 +15,8 @@ from pilab.data.cache import pilab_home
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.pointing import PointingScenes
 from pilab.training import timing
-from pilab.training.data import Demonstrations, Mixture
+from pilab.training.data import Demonstrations
+from pilab.training.mixture import Mixture
 from pilab.training.module import Learner
 from pilab.training.recipes import find_recipe
 from pilab.vla.model import VLA, VLAConfig

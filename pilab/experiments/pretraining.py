@@ -23,7 +23,7 @@ from pilab.evaluation.quiz import fact_quiz, picture_quiz
 from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.experiments import Experiment, Grid, keep_rows
 from pilab.robots.collection import Recipe as Collection
-from pilab.training.data import Rows
+from pilab.training.mixture import Rows
 from pilab.training.recipes import LOOKING, SHORT, TINY, Recipe, Stage, find_recipe
 from pilab.training.train import train
 from pilab.vla.checkpoint import Checkpoint, Driving

@@ -21,7 +21,7 @@ from pilab.contracts import Scale, UnknownNameError
 from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.experiments import Experiment, Grid, keep_rows
 from pilab.robots.collection import Recipe as Collection
-from pilab.training.data import PICTURE, Rows
+from pilab.training.mixture import PICTURE, Rows
 from pilab.training.recipes import Recipe, laptop
 from pilab.training.train import train
 from pilab.vla.checkpoint import Checkpoint, Driving

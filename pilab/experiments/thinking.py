@@ -27,7 +27,7 @@ from pilab.evaluation.thinking import frame_quiz
 from pilab.experiments import Experiment, Grid, keep_rows
 from pilab.robots.levels import Onlooker, TwoLevels
 from pilab.robots.oracle import Oracle
-from pilab.training.data import Rows
+from pilab.training.mixture import Rows
 from pilab.training.recipes import LOOKING, PRACTISED, SHORT, TINY, Recipe, Stage
 from pilab.training.thoughts import AT_ONCE, Thinking
 from pilab.training.train import train
@@ -202,12 +202,8 @@ def carry_out(policy: VLAPolicy | None, exam: str, episodes: int, name: str, wor
     low, scenes = VLAPolicy(DEFAULT), []
     for k in range(episodes):
         scene = sample_scene(REPORTED.start + k, "away", pool=pool, facts=facts)
-        words = (
-            task_of(scene)
-            .templates[k % len(task_of(scene).templates)]
-            .format(object=name_of(scene.goal.object, facts, by_look=True))
-        )
-        scenes.append(scene.replace(instruction=words))
+        called, said = name_of(scene.goal.object, facts, by_look=True), task_of(scene).templates
+        scenes.append(scene.replace(instruction=said[k % len(said)].format(object=called)))
     whole = Oracle(low, by_look=True) if policy is None else TwoLevels(Onlooker(policy), low)
     rows = evaluate(whole, "away", control=control, scenes=scenes, arm=name, threads=1, progress=False)
     return [
@@ -263,10 +259,9 @@ def runs(grid: Grid, scale: Scale, exams: Mapping[str, int], arms: Iterable[str]
     def asked(name: str) -> dict[str, Any]:
         about = {"arm": name, "seed": world, "scale": scale.value, "version": VERSION}
         if name == ORACLE:
-            seeing = [
-                exam for exam, (_, control) in EPISODES.items() if control != "black"
-            ]  # which says nothing of an oracle
-            return {**about, "weights": None, "exams": {exam: n for exam, n in exams.items() if exam in seeing}}
+            # Black cameras say nothing of who does not look.
+            mine = {exam: n for exam, n in exams.items() if exam in EPISODES and EPISODES[exam][1] != "black"}
+            return {**about, "weights": None, "exams": mine}
         arm = find_arm(name)
         weights = act(arm.weights or name)
         mine = {exam: n for exam, n in exams.items() if (exam in EPISODES) == arm.hands or exam == "names"}

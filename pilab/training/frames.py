@@ -6,7 +6,7 @@ Design choices
   leave open what is meant ("put the thing on the left where it belongs") and where that goes.
 * What is taught is the subtask, with or without a chain before it: see `thoughts`. Where to look for what is meant is a
   label, as in demonstrations.
-* Many frames a second train on two cores, so that a dozen ways of thinking can be compared on fresh worlds of nouns.
+* No state, one camera and no actions: cheap enough to compare a dozen ways of thinking on fresh worlds of nouns.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pilab.contracts import PilabError, Scale, UnknownNameError, load
 from pilab.data.web.questions import ASKERS
-from pilab.training.data import Rows
+from pilab.training.mixture import Rows
 from pilab.training.thoughts import Thinking
 from pilab.vla.checkpoint import Driving
 from pilab.world import objects
@@ -49,9 +49,7 @@ class Recipe:
     web_pictures: int = 12_000  # of the synthetic web, where a stage asks about them
     facts: str = "household"  # what the web calls things: household, or invented-SEED
     questions: tuple[str, ...] = PRACTISED  # kinds of them
-    thinking: Thinking | None = (
-        None  # what a thought is made of; None: as in what it goes on from, else the subtask at once
-    )
+    thinking: Thinking | None = None  # what a thought is made of; None: as what it goes on from
     corrections: bool = False  # refuse data in which nobody said what would have been right
     handled: tuple[str, ...] = objects.HANDLED  # looks that single frames are about, where a stage draws some
     scrambled: bool = False  # the web's texts with their words in random order: the control

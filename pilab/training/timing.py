@@ -34,7 +34,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from pilab.contracts import NOISE, Thought
 from pilab.data.pointing import PointingScenes
 from pilab.robots.executor import batch
-from pilab.training.data import Demonstrations, Mixture
+from pilab.training.data import Demonstrations
+from pilab.training.mixture import Mixture
 from pilab.training.module import Learner
 from pilab.training.recipes import Recipe, Stage
 from pilab.training.train import keep_memory, make_trainer

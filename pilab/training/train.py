@@ -27,8 +27,9 @@ from pilab.evaluation.rollout import evaluate
 from pilab.training import sharding
 from pilab.training.callbacks import Clock, Cost, Progress, Success
 from pilab.training.card import write_card
-from pilab.training.data import Demonstrations, Mixture
+from pilab.training.data import Demonstrations
 from pilab.training.frames import Frames
+from pilab.training.mixture import Mixture
 from pilab.training.module import Learner
 from pilab.training.phrases import vocabulary
 from pilab.training.recipes import Recipe

@@ -34,7 +34,8 @@ from pilab.experiments.pretraining import (
     runs,
     shared_key,
 )
-from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.data import Demonstrations
+from pilab.training.mixture import Mixture, Rows
 from pilab.training.module import Learner, kind_of
 from pilab.training.web import Web
 from pilab.vla.checkpoint import Checkpoint

@@ -13,7 +13,7 @@ from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.experiments import Grid, recipe
 from pilab.experiments.recipe import ACTS, ANEW, ARMS, BASE, COOLED, DRIVEN, EXPERIMENT, SEES, WHOLE, recipe_of, run
-from pilab.training.data import Mixture, Rows
+from pilab.training.mixture import Mixture, Rows
 from pilab.training.recipes import laptop
 from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.model import VLA, VLAConfig

@@ -17,7 +17,7 @@ from pilab.data.recorder import Recorder
 from pilab.evaluation.statistics import wilson
 from pilab.robots.bridges.gymnasium import GymRobot, evaluate_gym
 from pilab.robots.policies import Hold
-from pilab.training.data import Rows
+from pilab.training.mixture import Rows
 from pilab.training.recipes import Recipe, Stage
 from pilab.training.train import train
 from pilab.vla.policy import VLAPolicy

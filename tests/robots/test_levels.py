@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pilab.contracts import TASK, Policy, PolicyError, Thought, image_key
+from pilab.contracts import ENVIRONMENT_STATE, SCENE, TASK, Policy, PolicyError, Thought, image_key
 from pilab.robots.executor import Executor
 from pilab.robots.levels import Onlooker, TwoLevels
 from pilab.robots.policies import Hold, Random
@@ -44,6 +44,18 @@ def test_what_the_first_thinks_the_second_does():
 def test_what_either_needs_the_pair_needs():
     assert TwoLevels(Head(), Random()).noise_shape == Random().noise_shape
     assert TwoLevels(Demonstrator(), Hands()).privileged and TwoLevels(Head(), Policy).cameras is None
+
+
+def test_the_truth_is_for_the_one_that_may_know_it():
+    class Listening(Hands):
+        def act(self, observation, thought):
+            self.heard.append(set(observation))
+            return super().act(observation, thought)
+
+    hands = Listening()
+    executor = Executor(TwoLevels(Demonstrator(), hands), BODY)
+    executor.step([executor.begin("do it", 1)], [World(sample_scene(VALIDATION.start)).observe()])
+    assert TASK in hands.heard[0] and not {SCENE, ENVIRONMENT_STATE} & hands.heard[0]
 
 
 def test_an_onlooker_sees_one_camera_and_moves_nothing():

@@ -15,7 +15,8 @@ from pilab.evaluation.rollout import DEFAULT, make_policy
 from pilab.robots.collection import Recipe as Collection
 from pilab.robots.collection import collect
 from pilab.robots.executor import batch
-from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.data import Demonstrations
+from pilab.training.mixture import Mixture, Rows
 from pilab.training.module import kind_of
 from pilab.training.recipes import find_recipe
 from pilab.training.thoughts import AT_ONCE, Thinking

@@ -10,7 +10,8 @@ import torch
 from pilab.contracts import ACTION, EXECUTED, STATE, DatasetError, image_key, points_key
 from pilab.data.lerobot import LeRobotDataset, reader
 from pilab.training import data
-from pilab.training.data import EARLY, Demonstrations, Mixture, Rows
+from pilab.training.data import EARLY, Demonstrations
+from pilab.training.mixture import Mixture, Rows
 from pilab.training.phrases import named
 from pilab.vla.actions import proprioception
 from pilab.vla.grounding import ROLES, glimpse

@@ -10,7 +10,7 @@ import torch
 
 from pilab.contracts import NOISE, PolicyError, Thought
 from pilab.robots.executor import batch as observed
-from pilab.training.data import Mixture, Rows
+from pilab.training.mixture import Mixture, Rows
 from pilab.training.recipes import Stage
 from pilab.vla.checkpoint import FAST, Checkpoint
 from pilab.vla.fast import BEGIN, TOKENS, FastTokenizer

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from pilab.contracts import PilabError, Scale
-from pilab.training.data import Rows
+from pilab.training.mixture import Rows
 from pilab.training.module import Learner
 from pilab.training.recipes import TINY, Stage, find_recipe
 from pilab.training.train import train

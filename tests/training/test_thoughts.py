@@ -15,8 +15,9 @@ from pilab.data.web.lore import KINDS, find_lore, preposition
 from pilab.data.web.pictures import WebPictures
 from pilab.robots.collection import Recipe as Collection
 from pilab.robots.collection import collect
-from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.data import Demonstrations
 from pilab.training.frames import Frames
+from pilab.training.mixture import Mixture, Rows
 from pilab.training.module import kind_of
 from pilab.training.recipes import Stage, find_recipe
 from pilab.training.thoughts import AT_ONCE, Said, Thinking, edited, pieces, resaid, think

@@ -13,7 +13,8 @@ from pilab.contracts import NOISE, TASK, DatasetError, PilabError, PolicyError, 
 from pilab.evaluation.rollout import evaluate
 from pilab.robots.executor import batch
 from pilab.training import train as training
-from pilab.training.data import PICTURE, Demonstrations, Mixture, Rows
+from pilab.training.data import Demonstrations
+from pilab.training.mixture import PICTURE, Mixture, Rows
 from pilab.training.module import Learner, augmented
 from pilab.training.recipes import RECIPES, Recipe, Stage, find_recipe, teach
 from pilab.vla.checkpoint import CARD, Checkpoint, Driving

@@ -9,7 +9,8 @@ import torch
 from pilab.contracts import NOISE, TASK, DatasetError, PolicyError, Thought, UnknownNameError
 from pilab.data.lerobot import LeRobotDataset
 from pilab.robots.executor import batch
-from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.data import Demonstrations
+from pilab.training.mixture import Mixture, Rows
 from pilab.training.module import kind_of
 from pilab.training.phrases import named
 from pilab.training.recipes import Stage

@@ -13,7 +13,7 @@ from pilab.contracts import DatasetError, Scale
 from pilab.data.web import text
 from pilab.data.web.lore import find_lore
 from pilab.data.web.pictures import WebPictures
-from pilab.training.data import Mixture, Rows
+from pilab.training.mixture import Mixture, Rows
 from pilab.training.module import Learner, kind_of
 from pilab.training.recipes import Stage, find_recipe
 from pilab.training.train import train

@@ -10,7 +10,8 @@ from pilab.data.web.lore import SIGNS
 from pilab.evaluation.rollout import evaluate
 from pilab.robots.collection import Recipe, collect
 from pilab.robots.executor import Executor, batch
-from pilab.training.data import Demonstrations, Mixture, Rows
+from pilab.training.data import Demonstrations
+from pilab.training.mixture import Mixture, Rows
 from pilab.training.phrases import meant, vocabulary
 from pilab.training.recipes import TINY
 from pilab.vla.model import VLAConfig
