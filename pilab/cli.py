@@ -387,7 +387,7 @@ def parser() -> argparse.ArgumentParser:
         "tasks",
         nargs="+",
         metavar="TASK",
-        help="put, push, open, close, stack, handover, point, tidy, serve, pack, heed, check or MODULE:TASK, in turn",
+        help="put, push, open, close, stack, handover, point, away, tidy, serve, pack, heed, check or MODULE:TASK, in turn",
     )
     p.add_argument("--episodes", type=positive, required=True, help="episodes the dataset shall have")
     p.add_argument("--out", required=True, help="folder of the dataset; goes on with one of the same recipe")
@@ -497,7 +497,8 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "policy",
-        help="default, the folder of a checkpoint, demonstrator, random, hold, ws://HOST:PORT or MODULE:OBJECT",
+        help="default, the folder of a checkpoint, demonstrator, random, hold, ws://HOST:PORT or MODULE:OBJECT; or two of them "
+        "as HIGH+LOW: the first thinks, the second acts",
     )
     p.add_argument("--suite", default="all", help="all (put, push, open, close), a verb or MODULE:TASK")
     p.add_argument(

@@ -7,8 +7,8 @@ Design choices
 * **The unit is the object**: answers about one object are nearly all right or all wrong, so rows carry it as a cluster, and
   whether the robot ever handled it.
 * **An edit** begins the thought with another's hop. Right is then what follows from the edit, whatever the picture shows.
-* Facts may be marked against those of another world than the one that the frames are asked in: when facts on the web were
-  shuffled, behaviour has to follow the web.
+* Rows keep what was said and what is right in the world of the frames: where facts on the web were shuffled, what is said can
+  be compared with either.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def frame_quiz(
     facts: str = "household", chain: bool = True, called: str = "where", edited: str = "", arm: str = "vla",
     progress: bool = True,
 ) -> list[Row]:  # fmt: skip
-    """One row for each picture in which something can be meant without its name (about four in ten of `pictures`).
+    """One row for each picture in which something can be meant without its name (about half of `pictures`).
 
     handled: looks that its robot frames were about. chain: how it is asked to think. called: how the words call what is meant,
     one of `questions.CALLED`. edited: the hop, one of `chains.HOPS`, with which another begins each thought; "" for none.

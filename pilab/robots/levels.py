@@ -25,10 +25,8 @@ class TwoLevels(Policy):
         views = [getattr(policy, "cameras", None) for policy in (high, low)]
         self.cameras = None if None in views else tuple(dict.fromkeys(name for view in views for name in view))
         self.think_interval = getattr(high, "think_interval", Policy.think_interval)
-        self.replan_interval, self.noise_shape = (
-            getattr(low, "replan_interval", None),
-            getattr(low, "noise_shape", None),
-        )
+        self.replan_interval = getattr(low, "replan_interval", None)
+        self.noise_shape = getattr(low, "noise_shape", None)
         self.fingerprint = "+".join(str(getattr(policy, "fingerprint", "")) for policy in (high, low))
 
     def think(self, observation: Observation, previous: Sequence[Thought]) -> list[Thought]:

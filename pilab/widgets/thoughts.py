@@ -23,7 +23,7 @@ import traitlets
 
 from pilab.contracts import TASK, Embodiment, Observation, PilabError, Policy, Thought, image_key
 from pilab.figures.thoughts import draw_camera
-from pilab.robots.executor import PRIVILEGED_KEYS, batch
+from pilab.robots.executor import batch, unprivileged
 from pilab.robots.simulated import Reel
 from pilab.vla.thoughts import sentences
 from pilab.widgets.page import HERE, jpeg, runs, script
@@ -111,8 +111,9 @@ class Thoughts(anywidget.AnyWidget):
         self._check(k)
         if not hasattr(self.policy, "think"):
             raise PilabError("nobody is here to think on; make the viewer with Thoughts(moments, policy=policy)")
-        before = self.moments[k - 1][1].memory if k else {}  # what the thought at hand could remember
-        begun = Thought(chain=said(chain), author="person", memory=before)
+        now = self.moments[k][1]
+        before = next((t for _, t in reversed(self.moments[:k]) if t != now), Thought())  # whose memory it could read
+        begun = Thought(chain=said(chain), author="person", memory=before.memory)
         (thought,) = self.policy.think(self._told(self.seen(k)[0]), [begun])
         return thought
 
@@ -163,7 +164,7 @@ class Thoughts(anywidget.AnyWidget):
         """A batch of one, without the simulator's truth for policies that are not told it at work either."""
         told = dict(observation)
         if not getattr(self.policy, "privileged", False):
-            told = {k: v for k, v in told.items() if k not in PRIVILEGED_KEYS and not k.startswith("points.")}
+            told = unprivileged(told)
         return batch([told])
 
     def _spoken(self) -> list[list[Any]]:

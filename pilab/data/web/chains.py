@@ -80,6 +80,7 @@ def edit(about: Entity, hop: str, lore: Lore, others: Sequence[Entity], rng: np.
 
 
 def chain_of(entity: Entity) -> tuple[str, str, str]:
+    """The sentences that are true of a thing."""
     return hops(entity.noun, entity.kind, entity.home)
 
 

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilab.contracts import find
 from pilab.data.web.chains import conclusion
 from pilab.data.web.lore import KINDS, SIGNS, Entity, Lore, article, preposition
 from pilab.world import objects, places
+from pilab.world.tasks.away import TASK as AWAY
 
 NUMBERS = ("none", "one", "two", "three", "four", "five")
 APART = 0.06  # of the picture's width or height: nearer than that, nothing is left of, or nearer than, another thing
@@ -199,12 +199,8 @@ ASKERS: Mapping[str, Asker] = {
 }  # fmt: skip
 
 
-AWAY = find("away", "pilab.world.tasks", "TASK").templates
-CALLED = (
-    "where",
-    "look",
-    "noun",
-)  # how an instruction may call a thing: by where it is, by what it looks like, by name
+# How an instruction may call a thing: by where it is, by what it looks like, by name.
+CALLED = ("where", "look", "noun")
 
 
 def to_put_away(picture: Picture, rng: np.random.Generator, called: str = "where") -> Question | None:
@@ -219,7 +215,7 @@ def to_put_away(picture: Picture, rng: np.random.Generator, called: str = "where
     words, look, place = found
     entity, seen = picture.entity(look), objects.describe(look)
     words = {"where": words, "look": f"the {seen}", "noun": f"the {entity.noun}"}[called]
-    text = AWAY[rng.integers(len(AWAY))].format(object=words)
+    text = _pick(AWAY.templates, rng).format(object=words)
     answer = conclusion(seen if called == "look" else entity.noun, entity.home)
     return Question(text, answer, look, place if called == "where" else None)
 
