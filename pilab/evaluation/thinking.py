@@ -6,6 +6,8 @@ Design choices
   words without its name, and where it goes follows from what it is.
 * **The unit is the object**: answers about one object are nearly all right or all wrong, so rows carry it as a cluster, and
   whether the robot ever handled it.
+* **What a thought means**: its points mean what is nearest to them, its words what they name. Who thinks nothing acts on
+  where it looks: that is its answer.
 * **An edit** begins the thought with another's hop. Right is then what follows from the edit, whatever the picture shows.
 * Rows keep what was said and what is right in the world of the frames: where facts on the web were shuffled, what is said can
   be compared with either.
@@ -17,11 +19,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from pilab.contracts import Row, image_key, points_key
+from pilab.contracts import Row, Thought, image_key, points_key
 from pilab.data.web.chains import concluded, conclusion, edit, first_error
-from pilab.data.web.lore import find_lore
+from pilab.data.web.instructions import Framing
+from pilab.data.web.lore import Lore, find_lore
 from pilab.data.web.pictures import CAMERA, WebPictures
-from pilab.data.web.questions import Picture, to_put_away
+from pilab.data.web.questions import Picture
 from pilab.engine import provenance
 from pilab.evaluation.statistics import Rate, wilson
 from pilab.vla.policy import VLAPolicy
@@ -30,53 +33,78 @@ from pilab.world.scenes import VALIDATION
 
 
 def frame_quiz(
-    policy: VLAPolicy, pictures: int = 400, seed: int = VALIDATION.start, *, handled: Collection[str],
-    facts: str = "household", chain: bool = True, called: str = "where", edited: str = "", arm: str = "vla",
-    progress: bool = True,
+    policy: VLAPolicy, pictures: int = 400, seed: int = VALIDATION.start, *, framing: Framing, facts: str = "household",
+    chain: bool = True, edited: str = "", arm: str = "vla", progress: bool = True,
 ) -> list[Row]:  # fmt: skip
-    """One row for each picture in which something can be meant without its name (about half of `pictures`).
+    """One row for each picture in which something can be meant as `framing` says it (about half of `pictures`).
 
-    handled: looks that its robot frames were about. chain: how it is asked to think. called: how the words call what is meant,
-    one of `questions.CALLED`. edited: the hop, one of `chains.HOPS`, with which another begins each thought; "" for none.
-    `success` is the right place.
+    framing: of its training; here, however, any thing may be in view. chain: how it is asked to think. edited: the hop, one of
+    `chains.HOPS`, with which another begins each thought; "" for none. `success` is the right place.
     """
     web, lore = WebPictures.open(pictures, seed, policy.body.name, progress=progress), find_lore(facts)
-    others = [lore.shown[look] for look in sorted(handled)]
-    asked, begun, right = [], [], []
+    others = [lore.shown[look] for look in sorted(framing.handled)]
+    asked, begun = [], []
     for k, note in enumerate(web.notes):
         picture, rng = Picture.of(note, web[points_key(CAMERA)][k], lore), np.random.default_rng([seed, 50, k])
-        question = to_put_away(picture, rng, called) if note["at_work"] else None
-        if question is None:
+        given = framing.instruct(picture, rng) if note["at_work"] else None
+        if given is None:
             continue
-        entity = lore.shown[question.object]
-        asked.append((k, question))
-        changed = edit(entity, edited, lore, others, rng) if edited else None
-        begun.append(changed.chain[: changed.given] if changed else ())
-        noun, home = (changed.noun, changed.home) if changed else (entity.noun, entity.home)
-        right.append((objects.describe(question.object) if called == "look" else noun, home))
-    shown = {CAMERA: web[image_key(CAMERA)][[k for k, _ in asked]]}
-    thoughts = policy.ponder(shown, [q.text for _, q in asked], chain=chain, begun=begun)
+        thing, name, home = given.question.object, concluded(given.question.answer)[0], given.home
+        if edited:
+            changed = edit(lore.shown[thing], edited, lore, others, rng)
+            home = changed.home
+            if name == lore.shown[thing].noun:  # who is called by its look is still what it looks like
+                thing, name = _named(changed.noun, lore), changed.noun
+        begun.append(changed.chain[: changed.given] if edited else ())
+        asked.append((k, picture, given, thing, name, home))
+    shown = {CAMERA: web[image_key(CAMERA)][[k for k, *_ in asked]]}
+    texts = [given.question.text for _, _, given, *_ in asked]
+    if policy.checkpoint.driving.thinks:
+        thoughts = policy.ponder(shown, texts, chain=chain, begun=begun)
+    else:
+        thoughts = [Thought(points=look.points) for look in policy.locate(shown, texts)]
     origin, rows = provenance(), []
-    for (k, question), (name, home), thought in zip(asked, right, thoughts, strict=True):
-        entity = lore.shown[question.object]
-        said = concluded(thought.subtask)
+    for (k, picture, given, thing, name, home), thought in zip(asked, thoughts, strict=True):
+        entity = lore.shown[given.question.object]
+        said, where = concluded(thought.subtask)
+        meant, place = _pointed(thought, picture) or (_named(said, lore), where)
+        marked = chain and given.open and not edited
         rows.append(
             Row(
                 unit="frame", arm=arm, suite="frames", control=f"edited {edited}" if edited else "none", seed=seed + k,
-                scene=f"web-{web.folder.name}-{k}", success=said[1] == home,
+                scene=f"web-{web.folder.name}-{k}", success=place == home,
                 metrics={
-                    "noun": said[0] == name, "subtask": thought.subtask == conclusion(name, home),
-                    "handled": question.object in handled,
+                    "thing": meant == thing, "subtask": thought.subtask == conclusion(name, home),
+                    "handled": given.question.object in framing.handled,
                 },
                 clusters={
-                    "object": question.object, "kind": entity.kind, "right": home, "said": said[1], "facts": facts,
+                    "object": given.question.object, "kind": entity.kind, "right": home, "said": place, "facts": facts,
                 },
-                failure=first_error(thought, entity, lore) if chain and not edited else "",
+                failure=first_error(thought, entity, lore) if marked else "",
                 checkpoint=policy.fingerprint, commit=origin["commit"], versions=origin["versions"],
-                instruction=question.text,
+                instruction=given.question.text,
             )
         )  # fmt: skip
     return rows
+
+
+def _pointed(thought: Thought, picture: Picture) -> tuple[str, str] | None:
+    """The thing and the place that points mean: those nearest to them; None without points."""
+    told = thought.points.get(CAMERA)
+    if not told:
+        return None
+    among = (("object", picture.things), ("place", picture.spots))
+    nearest = [
+        min(parts, key=lambda part: np.hypot(*np.subtract(told[role], picture.points[part])))
+        if role in told and parts else ""
+        for role, parts in among
+    ]  # fmt: skip
+    return nearest[0], nearest[1]
+
+
+def _named(name: str, lore: Lore) -> str:
+    """The look of a thing that is called so; "" for none."""
+    return next((look for look, entity in lore.shown.items() if name in (entity.noun, objects.describe(look))), "")
 
 
 def constant_guess(rows: Sequence[Row]) -> Rate:

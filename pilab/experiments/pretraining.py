@@ -285,7 +285,7 @@ def amounts(scale: Scale) -> dict[str, Any]:
 HEADLINE = (ROBOT, "robot, equal work", IMAGES, TEXT)
 # Arms, and with how many seeds: three where a verdict is wanted. What matters most comes first.
 GROUPS: Sequence[tuple[tuple[str, ...], int]] = (
-    (HEADLINE, 3), (tuple(arm for arm in STAGES if arm not in HEADLINE), 3), ((*FEW, *BROAD, *INSIDE, *WEAK), 1),
+    (HEADLINE, 3), (tuple(arm for arm in STAGES if arm not in HEADLINE), 1), ((*FEW, *BROAD, *INSIDE, *WEAK), 1),
 )  # fmt: skip
 
 

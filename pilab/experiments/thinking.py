@@ -21,6 +21,7 @@ from typing import Any
 
 from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.data.web.chains import HOPS
+from pilab.data.web.instructions import Framing
 from pilab.evaluation.quiz import picture_quiz
 from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.evaluation.thinking import frame_quiz
@@ -38,7 +39,8 @@ from pilab.world.places import PLACES
 from pilab.world.scenes import REPORTED, sample_scene
 from pilab.world.task import name_of, task_of
 
-VERSION = 2  # of what is no part of a recipe: who changes it makes new runs of all
+VERSION = 3  # of what is no part of a recipe: who changes it makes new runs of all
+LEARN = f"{__name__}:learn"
 CHAIN = Thinking(chain=True)
 EDITED = Thinking(chain=True, edited=0.5)
 BOTH = Thinking(chain=True, edited=0.5, dropped=0.5)
@@ -49,13 +51,14 @@ class Arm:
     """What is different, and nothing else is."""
 
     thinking: Thinking = AT_ONCE
+    called: str = "where"  # how the words say what is meant
     chain: bool | None = None  # how it is asked, if not as it was taught
     web: bool = True  # the world's text and pictures, before the robot's frames and beside them
     shuffled: bool = False  # on the web, facts about what the robot never handles are another world's
     times: float = 1.0  # steps over those of the others
     after: str | None = None  # the arm that it goes on from
     weights: str | None = None  # the arm that was trained so: it is only asked otherwise
-    hands: bool = False  # carried out, with things that no robot data holds; half of the looks are not enough for that
+    hands: bool = False  # carried out, with things that no robot data holds
 
     @property
     def chains(self) -> bool:
@@ -73,15 +76,14 @@ ARMS: Mapping[str, Arm] = {
     "both, asked for a chain": Arm(BOTH),
     "both, asked at once": Arm(BOTH, chain=False, weights="both, asked for a chain"),
     "chain, then flat": Arm(after=PRACTISED_EDITS),
-    "flat, named by an oracle": Arm(Thinking(called="noun")),
+    "flat, named by an oracle": Arm(called="noun"),
     "chain, shuffled web": Arm(EDITED, shuffled=True),
     "flat, twice the steps": Arm(times=2.0),
     "flat, four times the steps": Arm(times=4.0),
 }
-BY_LOOK = Thinking(called="look")  # which stays true while it is moved
-HANDS: Mapping[str, Arm] = {
-    "flat, carried out": Arm(BY_LOOK, hands=True),
-    "chain, carried out": Arm(dataclasses.replace(EDITED, called="look"), hands=True),
+HANDS: Mapping[str, Arm] = {  # called by its look, which stays true while it is moved
+    "flat, carried out": Arm(called="look", hands=True),
+    "chain, carried out": Arm(EDITED, "look", hands=True),
 }
 ORACLE = "oracle, carried out"
 WORLDS = (0, 1, 2, 3, 4)
@@ -131,8 +133,14 @@ def acting(arm: Arm, world: int, scale: Scale) -> Recipe:
     driving = Driving(chain=arm.thinking.chain)
     return _recipe(
         scale, Stage(steps, rows), facts=facts_of(arm, world), thinking=arm.thinking, driving=driving,
-        handled=objects.LOOKS if smoke else objects.HANDLED if arm.hands else objects.half(world),
+        framing=framing_of(arm, world, scale),
     )  # fmt: skip
+
+
+def framing_of(arm: Arm, world: int, scale: Scale) -> Framing:
+    """What its frames are about. Half of the looks are not enough for hands."""
+    handled = objects.HANDLED if arm.hands else objects.half(world)
+    return Framing(objects.LOOKS if scale is Scale.SMOKE else handled, (arm.called,))
 
 
 def _rows(**kinds: int) -> Rows:
@@ -225,9 +233,8 @@ def examine(policy: VLAPolicy, exam: str, pictures: int, name: str, world: int) 
         rows = picture_quiz(policy, pictures, REPORTED.start, facts=facts, arm=name, progress=False)
     else:
         rows = frame_quiz(
-            policy, pictures, REPORTED.start, handled=objects.half(world), facts=facts, chain=arm.chains,
-            called=arm.thinking.called, edited=exam.removeprefix("edited ") if exam != "frames" else "", arm=name,
-            progress=False,
+            policy, pictures, REPORTED.start, framing=framing_of(arm, world, Scale.LAPTOP), facts=facts, chain=arm.chains,
+            edited=exam.removeprefix("edited ") if exam != "frames" else "", arm=name, progress=False,
         )  # fmt: skip
     about = {"failure": ""} if arm.thinking.filler else {}  # there are no hops to mark
     return [dataclasses.replace(row, suite=exam, **about) for row in rows]
@@ -238,23 +245,14 @@ def runs(grid: Grid, scale: Scale, exams: Mapping[str, int], arms: Iterable[str]
     names = [arm["arm"] for arm in grid.missing({"arm": name, "seed": world} for name in arms)]
     trained = dict.fromkeys(find_arm(name).weights or name for name in names if name != ORACLE)
     before = dict.fromkeys(arm.after for arm in map(find_arm, trained) if arm.after)
-    first = _stage(grid, "seeing", FLAT, 0, scale, None)
-
-    def read(name: str) -> dict[str, Any]:
-        """Filed under the first arm that shares it, whoever asks."""
-        arm = find_arm(name)
-        shares = next(known for known, a in ARMS.items() if (a.web, a.shuffled) == (arm.web, arm.shuffled))
-        return _stage(grid, "reading", shares, world, scale, first)
+    read = read_up(grid, (*trained, *before), world, scale)
 
     def act(name: str) -> dict[str, Any]:
         after = find_arm(name).after
-        return _stage(grid, "acting", name, world, scale, act(after) if after else read(name))
+        return _stage(grid, "acting", name, world, scale, act(after) if after else read[name])
 
-    learning = f"{__name__}:learn"
-    grid.prepare(learning, [first])
-    grid.prepare(learning, {str(found): found for found in map(read, (*trained, *before))}.values())
-    grid.prepare(learning, [act(name) for name in before])
-    grid.prepare(learning, [act(name) for name in trained if name not in before])
+    grid.prepare(LEARN, [act(name) for name in before])
+    grid.prepare(LEARN, [act(name) for name in trained if name not in before])
 
     def asked(name: str) -> dict[str, Any]:
         about = {"arm": name, "seed": world, "scale": scale.value, "version": VERSION}
@@ -267,9 +265,22 @@ def runs(grid: Grid, scale: Scale, exams: Mapping[str, int], arms: Iterable[str]
         mine = {exam: n for exam, n in exams.items() if (exam in EPISODES) == arm.hands or exam == "names"}
         if not arm.chains or arm.thinking.filler:
             mine = {exam: n for exam, n in mine.items() if "edited" not in exam}
-        return {**about, "recipe": weights["recipe"], "weights": str(grid.folder(learning, weights)), "exams": mine}
+        return {**about, "recipe": weights["recipe"], "weights": str(grid.folder(LEARN, weights)), "exams": mine}
 
     grid.run(f"{__name__}:run", [asked(name) for name in names])
+
+
+def read_up(grid: Grid, names: Iterable[str], world: int, scale: Scale) -> dict[str, dict[str, Any]]:
+    """What arms saw and read before they think, done once for all that share it; arm → its config, filed under `LEARN`."""
+    seen = _stage(grid, "seeing", FLAT, 0, scale, None)
+    found = {}
+    for name in names:
+        arm = find_arm(name)
+        shares = next(known for known, a in ARMS.items() if (a.web, a.shuffled) == (arm.web, arm.shuffled))
+        found[name] = _stage(grid, "reading", shares, world, scale, seen)
+    grid.prepare(LEARN, [seen] if found else [])
+    grid.prepare(LEARN, {str(config): config for config in found.values()}.values())
+    return found
 
 
 def _stage(
@@ -277,7 +288,7 @@ def _stage(
 ) -> dict[str, Any]:
     """The config of a training; `start` is that of the one before."""
     config = {"stage": stage, "arm": name, "seed": world, "scale": scale.value, "version": VERSION}
-    where = str(grid.folder(f"{__name__}:learn", start) / "checkpoint") if start else None
+    where = str(grid.folder(LEARN, start) / "checkpoint") if start else None
     return {**config, "start": where, "recipe": dataclasses.asdict(_staged(config))}
 
 

@@ -166,7 +166,7 @@ class Mixture(torch.utils.data.IterableDataset):
         from which piece on it is learnt.
         """
         d, t = self.demonstrations, self.tokenizer
-        thinks = whole & (d.subtask[frames] != "") & (not self.thinking.memory)
+        thinks = whole & (d.subtask[frames] != "") & (not self.thinking.memory) & (not self.thinking.silent)
         rows: list[list[int]] = [[] for _ in frames]
         learnt = [1] * len(frames)
         for row in np.flatnonzero(thinks):
@@ -187,12 +187,13 @@ class Mixture(torch.utils.data.IterableDataset):
             sign = next((part.parameters["text"] for part in scene.parts if "text" in part.parameters), "")
             said = think(thinking, said.subtask, lore.shown.get(step.object), lore, objects.HANDLED, rng, sign)
         where = None
-        if thinking.points and d.pointed[frame] and not said.given:  # where what an edit speaks of is, nobody knows
+        looks = thinking.points or thinking.trace
+        if looks and d.pointed[frame] and not said.given:  # where what an edit speaks of is, nobody knows
             points, _ = d.points(np.array([frame]), [said.subtask])
             seen = zip(ROLES, points[0, 0].tolist(), strict=True)  # in the first camera
             where = {role: (u, v) for role, (u, v, visible) in seen if visible}
         memory = d.remembered[frame] if thinking.memory else None
-        return pieces(self.tokenizer, said, self.config.answer_length, thinking.filler, where, memory)
+        return pieces(self.tokenizer, thinking, said, self.config.answer_length, where, memory)
 
     def pointed(self, rows: int, rng: np.random.Generator) -> Batch:
         indices = rng.integers(len(self.scenes), size=rows)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pilab.contracts import PilabError, Scale, UnknownNameError, load
+from pilab.data.web.instructions import Framing
 from pilab.data.web.questions import ASKERS
 from pilab.training.mixture import Rows
 from pilab.training.thoughts import Thinking
 from pilab.vla.checkpoint import Driving
-from pilab.world import objects
 
 PRACTISED = (*ASKERS, "name", "name", "caption", "point")
 """Kinds of questions, as often as each is asked: forty-two names take more practice than six numbers."""
@@ -51,7 +51,7 @@ class Recipe:
     questions: tuple[str, ...] = PRACTISED  # kinds of them
     thinking: Thinking | None = None  # what a thought is made of; None: as what it goes on from
     corrections: bool = False  # refuse data in which nobody said what would have been right
-    handled: tuple[str, ...] = objects.HANDLED  # looks that single frames are about, where a stage draws some
+    framing: Framing = field(default_factory=Framing)  # what single frames are about, where a stage draws some
     scrambled: bool = False  # the web's texts with their words in random order: the control
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"

@@ -135,7 +135,7 @@ def train(
     web, scenes = _web(recipe, config, tokenizer, seed, progress) if recipe.has_web else None, None
     frames = None
     if any(stage.rows.thought for stage in recipe.stages):
-        frames = Frames(web, recipe.handled, thinking)
+        frames = Frames(web, recipe.framing, thinking)
     if recipe.pointing_scenes and any(stage.rows.pointing for stage in recipe.stages):
         scenes = PointingScenes.open(recipe.pointing_scenes, body=body, progress=progress)
     if demonstrations:

@@ -124,12 +124,18 @@ class VLAPolicy(Policy):
         """The words of `text` that training never showed."""
         return self.checkpoint.tokenizer.unseen(text, self.checkpoint.words)
 
-    @torch.no_grad()
     def look(self, observation: Observation, thought: Sequence[Thought]) -> list[Look]:
         """Where the policy sees what ℓ names, for a batch of observations: what the figures draw."""
-        seen = self.model.perceive(self._batch(observation, self._texts(observation, thought)))
-        looks = []
-        for i in range(len(thought)):
+        return self._looks(self._batch(observation, self._texts(observation, thought)))
+
+    def locate(self, images: Mapping[str, np.ndarray], texts: Sequence[str], rows: int = 64) -> list[Look]:
+        """Where it sees what a text names, or means, in each picture: `look` without a robot. Raises as `say` does."""
+        return [look for _, batch in self._asked(images, texts, rows) for look in self._looks(batch)]
+
+    @torch.no_grad()
+    def _looks(self, batch: Batch) -> list[Look]:
+        seen, looks = self.model.perceive(batch), []
+        for i in range(len(batch.text)):
             points = {
                 camera: {role: tuple(g.points[i, r].tolist()) for r, role in enumerate(ROLES) if g.visible[i, r] > 0}
                 for camera, g in seen.grounding.items()

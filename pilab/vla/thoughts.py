@@ -2,6 +2,7 @@
 
     <answer> i see an apple. everybody calls an apple a fruit. fruits belong in the bowl. <subtask> pick up the apple <eos>
     <subtask> pick up the apple <image> <loc041> <loc077> <loc103> <loc020> <eos>
+    <subtask> <image> <loc041> <loc077> <loc056> <loc063> <loc072> <loc048> <loc087> <loc034> <loc103> <loc020> <eos>
     <subtask> take the handle of the drawer <memory> open the lid. close the lid. <eos>
 
 Design choices
@@ -10,7 +11,8 @@ Design choices
   `<subtask>`. Who was taught both can be asked for either, with the same weights.
 * A chain is made of sentences such as the web says (π0.5's subtask, arXiv:2504.16054, led up to as in ECoT, arXiv:2407.08693).
 * **Where to look** may follow: the object, then the place, in the first camera, in steps of 1/128 of the picture as
-  PaliGemma says them (arXiv:2407.07726). What is out of sight is `<unk>`.
+  PaliGemma says them (arXiv:2407.07726). What is out of sight is `<unk>`. Or a **trace**, the way from the one to the other
+  (MolmoAct, arXiv:2508.07917). Either may be all that is thought: ℓ is then the instruction, and the points say what it means.
 * **Memory** comes last: what was done, in words, for the next thought to read (MEM, arXiv:2603.03596). No picture shows it.
 * Whatever comes, something is read: a thought without a readable subtask is a chain that came to nothing.
 """
@@ -25,18 +27,22 @@ from pilab.vla.grounding import ROLES
 from pilab.vla.tokenizer import LOCATIONS, Tokenizer
 
 CHAIN, SUBTASK, POINTS, UNSEEN, MEMORY = "<answer>", "<subtask>", "<image>", "<unk>", "<memory>"
+TRACE = 5  # points of a trace
 
 
 def write(
     tokenizer: Tokenizer, subtask: str, chain: Sequence[str] = (), points: Mapping[str, Sequence[float]] | None = None,
-    memory: str | None = None,
+    memory: str | None = None, trace: Sequence[Sequence[float]] = (),
 ) -> list[int]:  # fmt: skip
     """Pieces from the first to the end piece. points: role → (u, v) in 0 … 1 of the first camera. memory: what is to be
-    remembered, perhaps nothing yet; None for who has none.
+    remembered, perhaps nothing yet; None for who has none. trace: `TRACE` points, from the object to the place, instead of
+    them.
     """
     said = [tokenizer.piece(CHAIN), *tokenizer.encode(" ".join(chain))] if chain else []
     said += [tokenizer.piece(SUBTASK), *tokenizer.encode(subtask)]
-    if points is not None:
+    if trace:
+        said += [tokenizer.piece(POINTS), *(_step(tokenizer, x) for point in trace for x in point)]
+    elif points is not None:
         said.append(tokenizer.piece(POINTS))
         for role in ROLES:
             said += [_step(tokenizer, x) for x in points[role]] if role in points else [tokenizer.piece(UNSEEN)]
@@ -57,9 +63,10 @@ def read(tokenizer: Tokenizer, pieces: Sequence[int], camera: str, length: int =
     chain, subtask = tokenizer.decode(before), tokenizer.decode(after)
     if not 0 < len(tokenizer.encode(subtask)) <= length:  # what cannot be read back is no thought
         subtask = ""
-    points = _points(tokenizer, pointed)
+    trace = _trace(tokenizer, pointed)
+    points = dict(zip(ROLES, (trace[0], trace[-1]), strict=True)) if trace else _points(tokenizer, pointed)
     memory = {TOLD: tokenizer.decode(kept)} if kept else {}
-    return Thought(subtask or None, tuple(sentences(chain)), {camera: points} if points else {}, memory=memory)
+    return Thought(subtask or None, tuple(sentences(chain)), {camera: points} if points else {}, trace, memory=memory)
 
 
 def begun(thought: Thought) -> tuple[str, ...]:
@@ -95,15 +102,27 @@ def _step(tokenizer: Tokenizer, x: float) -> int:
 
 def _points(tokenizer: Tokenizer, pieces: Sequence[int]) -> dict[str, tuple[float, float]]:
     """Role → (u, v), the middle of its step; what is no pair of locations is no point."""
-    first, found, at = tokenizer.piece("<loc000>"), {}, 0
+    found, at = {}, 0
     for role in ROLES:
-        pair = [piece - first for piece in pieces[at : at + 2]]
-        if len(pair) == 2 and all(0 <= x < LOCATIONS for x in pair):
-            found[role] = ((pair[0] + 0.5) / LOCATIONS, (pair[1] + 0.5) / LOCATIONS)
-            at += 2
-        else:
-            at += 1
+        point = _point(tokenizer, pieces[at : at + 2])
+        if point is not None:
+            found[role] = point
+        at += 2 if point is not None else 1
     return found
+
+
+def _trace(tokenizer: Tokenizer, pieces: Sequence[int]) -> tuple[tuple[float, float], ...]:
+    """All of its points; what has fewer is none."""
+    pairs = [_point(tokenizer, pieces[at : at + 2]) for at in range(0, 2 * TRACE, 2)]
+    return () if None in pairs else tuple(pairs)
+
+
+def _point(tokenizer: Tokenizer, pieces: Sequence[int]) -> tuple[float, float] | None:
+    """The middle of a pair of steps; None for what is none."""
+    pair = [piece - tokenizer.piece("<loc000>") for piece in pieces]
+    if len(pair) != 2 or not all(0 <= x < LOCATIONS for x in pair):
+        return None
+    return (pair[0] + 0.5) / LOCATIONS, (pair[1] + 0.5) / LOCATIONS
 
 
 def recalled(tokenizer: Tokenizer, instruction: str, memory: str, length: int, before: int = 0) -> str:

@@ -11,6 +11,7 @@ import torch
 from pilab.contracts import DatasetError, PilabError, Scale, Thought
 from pilab.data.web import text
 from pilab.data.web.chains import chain_of, conclusion, first_error
+from pilab.data.web.instructions import Framing
 from pilab.data.web.lore import KINDS, find_lore, preposition
 from pilab.data.web.pictures import WebPictures
 from pilab.robots.collection import Recipe as Collection
@@ -27,8 +28,8 @@ from pilab.vla.actions import Normaliser
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLAConfig
 from pilab.vla.policy import VLAPolicy
-from pilab.vla.thoughts import read
-from pilab.vla.tokenizer import Tokenizer
+from pilab.vla.thoughts import TRACE, read
+from pilab.vla.tokenizer import LOCATIONS, Tokenizer
 from pilab.world import objects
 from pilab.world.bodies import duo
 from pilab.world.task import steps_of
@@ -36,6 +37,7 @@ from pilab.world.task import steps_of
 T, LORE = Tokenizer.default(), find_lore()
 APPLE = LORE.shown[objects.household().look("apple")]
 CHAINED = Thinking(chain=True)
+ALL = Framing(objects.LOOKS)
 
 
 # ---------------------------------------------------------------------------------------------------------------- chains
@@ -111,12 +113,12 @@ def test_what_is_given_is_not_learnt():
         ("i see an apple.", "everybody calls an apple a dish.", "dishes belong on the plate."),
         2,
     )
-    whole, start = pieces(T, said, 48)
+    whole, start = pieces(T, CHAINED, said, 48)
     assert read(T, whole, "base") == Thought(said.subtask, said.chain)
     assert T.decode(whole[1:start]) == "i see an apple. everybody calls an apple a dish."
-    assert pieces(T, dataclasses.replace(said, given=0), 48) == (whole, 1)
+    assert pieces(T, CHAINED, dataclasses.replace(said, given=0), 48) == (whole, 1)
     with pytest.raises(PilabError, match="pieces long, and answer_length is 10"):
-        pieces(T, said, 10)
+        pieces(T, CHAINED, said, 10)
 
 
 def test_filler_is_about_as_long_and_always_the_same():
@@ -124,7 +126,7 @@ def test_filler_is_about_as_long_and_always_the_same():
     chains, fillers = [], set()
     for entity in LORE.shown.values():
         said = Said(conclusion(entity.noun, entity.home), chain_of(entity))
-        filler, _ = pieces(T, said, 72, filler=True)
+        filler, _ = pieces(T, dataclasses.replace(CHAINED, filler=True), said, 72)
         assert read(T, filler, "base").subtask == said.subtask
         chains.append(len(T.encode(" ".join(said.chain))))
         fillers.add(read(T, filler, "base").chain)
@@ -147,9 +149,12 @@ def test_thoughts_are_dropped_and_edited_as_often_as_asked(share):
     assert think(CHAINED, "let go", None, LORE, objects.HANDLED, rng) == Said("let go")
 
 
-@pytest.mark.parametrize("wrong", [{"chain": True, "edited": 1.5}, {"dropped": 0.5}, {"filler": True}])
+@pytest.mark.parametrize("wrong", [
+    {"chain": True, "edited": 1.5}, {"dropped": 0.5}, {"filler": True}, {"points": True, "trace": True},
+    {"chain": True, "words": False},
+])  # fmt: skip
 def test_what_makes_no_sense_is_refused(wrong):
-    with pytest.raises(PilabError, match=r"expected a share|are about chains"):
+    with pytest.raises(PilabError, match=r"expected a share|are about chains|choose one|leave words=True"):
         Thinking(**wrong)
 
 
@@ -162,7 +167,7 @@ def web(at_home, smoke) -> Web:
 
 
 def test_frames_are_of_handled_things_as_the_robot_sees_them(web):
-    frames = Frames(web, objects.LOOKS[::2], CHAINED)
+    frames = Frames(web, Framing(objects.LOOKS[::2]), CHAINED)
     for index in frames.able:
         assert web.pictures.notes[index]["at_work"]
         assert set(web.picture(index).things) <= set(objects.LOOKS[::2])
@@ -189,7 +194,7 @@ def test_frames_are_the_same_however_much_chance_it_takes_to_think(web):
         Thinking(chain=True, edited=0.5, dropped=0.5),
         Thinking(chain=True, filler=True),
     ):
-        frames = Frames(web, objects.LOOKS, thinking)
+        frames = Frames(web, ALL, thinking)
         for rows in (Rows(0, 0, 0, thought=12), Rows(0, 0, 0, 3, 5, thought=12)):
             normal = Normaliser.identity(32, web.config.horizon, 16)
             drawn.append(Mixture(None, None, normal, T, rows, seed=4, web=web, frames=frames).step(7)[-1])
@@ -199,29 +204,58 @@ def test_frames_are_the_same_however_much_chance_it_takes_to_think(web):
 
 
 def test_an_oracle_names_the_thing(web):
-    batch = Frames(web, objects.LOOKS, Thinking(called="noun")).draw(20, np.random.default_rng(0))
+    batch = Frames(web, dataclasses.replace(ALL, called=("noun",)), AT_ONCE).draw(20, np.random.default_rng(0))
     for row in range(20):
         asked = T.decode(batch.text[row][batch.text_mask[row]].tolist())
         subtask = read(T, batch.answer[row][batch.answer_mask[row]].tolist(), "base").subtask
         assert subtask.split()[2] in asked.split()
 
 
+@pytest.mark.parametrize("kind", [Thinking(points=True), Thinking(trace=True), Thinking(trace=True, words=False)])
+def test_where_to_look_is_thought_of(web, kind):
+    """The labels of the heat maps know the thing that is meant; what is thought knows it, and the place, too."""
+    framing = dataclasses.replace(ALL, called=("where", "there"), in_view=True)
+    batch = Frames(web, framing, kind).draw(30, np.random.default_rng(0))
+    for row in range(30):
+        thought = read(T, batch.answer[row][batch.answer_mask[row]].tolist(), "base")
+        assert (thought.subtask is not None) == kind.words and len(thought.trace) == (TRACE if kind.trace else 0)
+        np.testing.assert_allclose(thought.points["base"]["object"], batch.points[row, 0, 0, :2], atol=1 / LOCATIONS)
+        said = T.decode(batch.text[row][batch.text_mask[row]].tolist())
+        if "to the place on the" in said:
+            np.testing.assert_allclose(thought.points["base"]["place"], batch.points[row, 0, 1, :2], atol=1 / LOCATIONS)
+        if kind.trace:
+            assert (thought.trace[0], thought.trace[-1]) == (*thought.points["base"].values(),)
+            steps = np.diff(thought.trace, axis=0)
+            np.testing.assert_allclose(steps, steps.mean(0) + 0 * steps, atol=1.1 / LOCATIONS)
+
+
+def test_who_thinks_nothing_looks_for_what_is_meant(web):
+    framing = dataclasses.replace(ALL, called=("where", "there"), in_view=True)
+    silent, telling = (
+        Frames(web, framing, thinking).draw(30, np.random.default_rng(0))
+        for thinking in (Thinking(words=False), AT_ONCE)
+    )
+    assert silent.answer is None and torch.equal(silent.text, telling.text)
+    assert torch.equal(silent.points[:, 0, 0], telling.points[:, 0, 0]) and silent.points[:, 0, :, 2].all()
+    assert 0 < telling.points[:, 0, 1, 2].sum() < 30
+
+
 def test_edited_frames_say_what_of_them_is_learnt(web):
-    batch = Frames(web, objects.LOOKS, Thinking(chain=True, edited=1.0)).draw(20, np.random.default_rng(0))
+    batch = Frames(web, ALL, Thinking(chain=True, edited=1.0)).draw(20, np.random.default_rng(0))
     left = batch.spoken.sum(1)
     assert (left < batch.answer_mask.sum(1) - 5).all() and (left > 4).all()
 
 
 def test_without_a_picture_of_handled_things_there_are_no_frames(web):
     with pytest.raises(DatasetError, match="shows nothing but 0 handled looks"):
-        Frames(web, (), CHAINED)
+        Frames(web, Framing(()), CHAINED)
 
 
 def test_frames_are_trained_on_and_thought_about(at_home, tmp_path):
     recipe = find_recipe("images", Scale.SMOKE)
     recipe = dataclasses.replace(
         recipe, stages=(Stage(2, Rows(0, 0, 0, 2, 2, thought=4)),), thinking=Thinking(chain=True, dropped=0.5), web_pictures=40,
-        handled=objects.LOOKS,
+        framing=ALL,
     )  # fmt: skip
     with at_home():
         train(recipe, [], tmp_path / "c", progress=False)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilab.contracts import Thought
-from pilab.vla.thoughts import read, sentences, write
+from pilab.vla.thoughts import TRACE, read, sentences, write
 from pilab.vla.tokenizer import LOCATIONS, Tokenizer
 
 T = Tokenizer.default()
@@ -32,6 +32,17 @@ def test_points_come_back_within_half_a_step(points, chain):
     assert set(found.points.get("base", {})) == set(points)
     for role, point in points.items():
         np.testing.assert_allclose(found.points["base"][role], point, atol=0.5 / LOCATIONS + 1e-9)
+
+
+@pytest.mark.parametrize("words", ["let go", ""])
+def test_a_trace_comes_back_with_its_ends(words):
+    trace = tuple((0.1 + 0.2 * k, 0.9 - 0.1 * k) for k in range(TRACE))
+    found = read(T, write(T, words, trace=trace), "base")
+    assert found.subtask == (words or None)
+    np.testing.assert_allclose(found.trace, trace, atol=0.5 / LOCATIONS + 1e-9)
+    assert found.points["base"] == {"object": found.trace[0], "place": found.trace[-1]}
+    cut = write(T, words, trace=trace)[:-2]  # a number is missing
+    assert read(T, cut, "base").trace == () and set(read(T, cut, "base").points["base"]) == {"object", "place"}
 
 
 @given(st.lists(st.integers(0, T.size - 1), max_size=40))

@@ -20,10 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilab.data.web.chains import conclusion
 from pilab.data.web.lore import KINDS, SIGNS, Entity, Lore, article, preposition
 from pilab.world import objects, places
-from pilab.world.tasks.away import TASK as AWAY
 
 NUMBERS = ("none", "one", "two", "three", "four", "five")
 APART = 0.06  # of the picture's width or height: nearer than that, nothing is left of, or nearer than, another thing
@@ -111,7 +109,7 @@ def colour(picture: Picture, rng: np.random.Generator) -> Question | None:
     """Which colours a named thing has, or which shape."""
     if not picture.things:
         return None
-    look = _pick(picture.things, rng)
+    look = pick(picture.things, rng)
     if rng.random() < 0.5:
         return Question(f"what colour is the {picture.noun(look)}?", _colours(look), look)
     return Question(f"what shape is the {picture.noun(look)}?", look.split("-")[0], look)
@@ -137,8 +135,8 @@ def relation(picture: Picture, rng: np.random.Generator) -> Question | None:
     others = [*things, *picture.spots]
     if not things or len(others) < 2:
         return None
-    look = _pick(things, rng)
-    other = _pick([part for part in others if part != look], rng)
+    look = pick(things, rng)
+    other = pick([part for part in others if part != look], rng)
     side = _side(picture, look, other)
     if side is None:
         return None
@@ -155,7 +153,7 @@ def belongs(picture: Picture, rng: np.random.Generator) -> Question | None:
     """Where does a thing belong? The one place that says it of a noun: leave it out where it is to be inferred."""
     if not picture.things:
         return None
-    look = _pick(picture.things, rng)
+    look = pick(picture.things, rng)
     home = picture.entity(look).home
     place = home if home in picture.spots else None
     return Question(f"where does the {picture.noun(look)} belong?", f"{preposition(home)} the {home}", look, place)
@@ -166,7 +164,7 @@ def is_open(picture: Picture, rng: np.random.Generator) -> Question | None:
     fixtures = [part for part in picture.points if part in places.FIXTURES]
     if not fixtures:
         return None
-    fixture = _pick(fixtures, rng)
+    fixture = pick(fixtures, rng)
     return Question(f"is the {fixture} open?", "yes" if fixture in picture.open else "no", fixture)
 
 
@@ -184,7 +182,7 @@ def point(picture: Picture, rng: np.random.Generator) -> Question | None:
     parts = [part for part in picture.points if part != "sign"]
     if not parts:
         return None
-    part = _pick(parts, rng)
+    part = pick(parts, rng)
     if part in objects.LOOKS:
         called = objects.describe(part) if rng.random() < 0.3 else picture.noun(part)
     else:
@@ -197,27 +195,6 @@ ASKERS: Mapping[str, Asker] = {
     "name": name, "caption": caption, "colour": colour, "count": count, "relation": relation, "belongs": belongs,
     "open": is_open, "sign": sign, "point": point,
 }  # fmt: skip
-
-
-# How an instruction may call a thing: by where it is, by what it looks like, by name.
-CALLED = ("where", "look", "noun")
-
-
-def to_put_away(picture: Picture, rng: np.random.Generator, called: str = "where") -> Question | None:
-    """An instruction that leaves open where something goes; the answer is what to do.
-
-    called: how the words call it, one of CALLED. What they call it by its look, the answer does too. None where nothing can be
-    meant by where it is.
-    """
-    found = referred(picture, rng, by_look=False)
-    if found is None:
-        return None
-    words, look, place = found
-    entity, seen = picture.entity(look), objects.describe(look)
-    words = {"where": words, "look": f"the {seen}", "noun": f"the {entity.noun}"}[called]
-    text = _pick(AWAY.templates, rng).format(object=words)
-    answer = conclusion(seen if called == "look" else entity.noun, entity.home)
-    return Question(text, answer, look, place if called == "where" else None)
 
 
 def ask(picture: Picture, rng: np.random.Generator, kinds: Sequence[str] = tuple(ASKERS)) -> Question:
@@ -239,7 +216,7 @@ def referred(picture: Picture, rng: np.random.Generator, by_look: bool = True) -
     """
     things = picture.things
     if len(things) == 1:
-        return _pick(("this", "the thing on the table", "what you see"), rng), things[0], None
+        return pick(("this", "the thing on the table", "what you see"), rng), things[0], None
     ways: list[tuple[str, str, str | None]] = []
     if things:
         ordered = [picture.points[look][0] for look in things]
@@ -252,7 +229,7 @@ def referred(picture: Picture, rng: np.random.Generator, by_look: bool = True) -
             if picture.away(far, spot) - picture.away(near, spot) > APART:
                 ways.append((f"the thing nearest the {spot}", near, spot))
     if by_look and things and (not ways or rng.random() < 0.2):  # rarely: who is told the look need not see it
-        look = _pick(things, rng)
+        look = pick(things, rng)
         return f"the {objects.describe(look)}", look, None
     return ways[rng.integers(len(ways))] if ways else None
 
@@ -267,5 +244,6 @@ def _colours(look: str) -> str:
     return " and ".join(look.split("-")[1:])
 
 
-def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
+def pick(options: Sequence[str], rng: np.random.Generator) -> str:
+    """One of them."""
     return str(options[rng.integers(len(options))])

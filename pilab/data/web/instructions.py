@@ -1,0 +1,91 @@
+"""What a robot may be told to do in a picture of the web, in words that leave something open.
+
+Design choices
+--------------
+* What is meant is said by where it is, by what it looks like, or by its name; where it goes is **a matter of facts** ("put the
+  thing on the left where it belongs") or **of space** ("bring it to the place on the right").
+* An instruction is a question whose answer is what to do, so that pictures, labels and losses are those of questions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilab.contracts import UnknownNameError
+from pilab.data.web.chains import conclusion
+from pilab.data.web.questions import APART, Picture, Question, pick, referred
+from pilab.world import objects
+from pilab.world.tasks.away import TASK as AWAY
+
+CALLED = ("where", "look", "noun", "there")  # how the words may say what is meant; "there": and where it goes
+THERE = ("put {object} {place}", "{object} goes {place}", "bring {object} {place}")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A question whose answer is what to do, the place where what is meant goes, and whether that is a matter of facts."""
+
+    question: Question
+    home: str
+    open: bool = True
+
+    def points(self, picture: Picture) -> dict[str, tuple[float, float]]:
+        """Role → where it is to be seen, of the object and the place, as far as they are."""
+        parts = (("object", self.question.object), ("place", self.home))
+        return {role: picture.points[part] for role, part in parts if part in picture.points}
+
+
+def instruct(picture: Picture, rng: np.random.Generator, called: str = "where") -> Instruction | None:
+    """Something to do with a thing in view; None where nothing can be meant so.
+
+    called: how the words say what is meant, one of CALLED. What they call by its look, the answer does too.
+    """
+    found = referred(picture, rng, by_look=False)
+    if found is None:
+        return None
+    words, look, place = found
+    if called == "there":
+        return _there(picture, rng, words, look)
+    entity, seen = picture.entity(look), objects.describe(look)
+    words = {"where": words, "look": f"the {seen}", "noun": f"the {entity.noun}"}[called]
+    text = pick(AWAY.templates, rng).format(object=words)
+    answer = conclusion(seen if called == "look" else entity.noun, entity.home)
+    return Instruction(Question(text, answer, look, place if called == "where" else None), entity.home)
+
+
+def _there(picture: Picture, rng: np.random.Generator, words: str, look: str) -> Instruction | None:
+    """To one of several places, by the side on which it stands."""
+    spots = sorted(picture.spots, key=lambda spot: picture.points[spot][0])
+    if len(spots) < 2 or any(f"the {spot}" in words for spot in spots):  # named already
+        return None
+    side = pick(("left", "right"), rng)
+    goes, beside = spots[:2] if side == "left" else spots[:-3:-1]
+    if abs(picture.points[goes][0] - picture.points[beside][0]) < APART:
+        return None
+    text = pick(THERE, rng).format(object=words, place=f"to the place on the {side}")
+    return Instruction(Question(text, conclusion(picture.noun(look), goes), look, goes), goes, open=False)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Which pictures, and which instructions about them."""
+
+    handled: tuple[str, ...] = objects.HANDLED  # looks: pictures that show nothing but them
+    called: tuple[str, ...] = ("where",)  # of CALLED; one is drawn for each instruction
+    in_view: bool = False  # only where the place can be seen
+
+    def __post_init__(self) -> None:
+        for way in self.called:
+            if way not in CALLED:
+                raise UnknownNameError("way to say what is meant", way, CALLED)
+
+    def instruct(self, picture: Picture, rng: np.random.Generator, called: str | None = None) -> Instruction | None:
+        """Something to do in a picture, said in one of the ways; None where the draw says nothing that can be meant so."""
+        given = instruct(picture, rng, called or pick(self.called, rng))
+        return given if given and (not self.in_view or given.home in picture.points) else None
+
+    def instructed(self, picture: Picture, rng: np.random.Generator) -> bool:
+        """Whether it is one of these pictures: at least one draw in a way says something."""
+        return set(picture.things) <= set(self.handled) and any(self.instruct(picture, rng, way) for way in self.called)
