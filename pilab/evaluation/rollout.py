@@ -19,17 +19,30 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from pilab.contracts import Embodiment, Policy, PolicyError, Row, Scene, SceneError, UnknownNameError, load, names_in
+from pilab.contracts import (
+    Embodiment,
+    Observation,
+    Policy,
+    PolicyError,
+    Row,
+    Scene,
+    SceneError,
+    UnknownNameError,
+    load,
+    names_in,
+)
 from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
+from pilab.evaluation.judging import Judge
 from pilab.evaluation.statistics import Rate, wilson
 from pilab.robots.bridges.openpi import RemotePolicy
-from pilab.robots.executor import Executor
+from pilab.robots.executor import Command, Executor
 from pilab.robots.levels import TwoLevels
 from pilab.robots.policies import Hold, Random, Replay
 from pilab.robots.simulated import Outcome, Reel, Trial, simulate
 from pilab.vla.policy import VLAPolicy
 from pilab.world.demonstrators import CoverageNoise, Demonstrator
+from pilab.world.environment import World
 from pilab.world.scenes import REPORTED, find_body, sample_scene
 
 ALL = ("put", "push", "open", "close")  # the suite "all"; stack and handover by name
@@ -100,6 +113,7 @@ def evaluate(
     arm: str | None = None,
     scenes: Iterable[Scene] | None = None,
     on_episode: Callable[[Outcome, Reel], None] | None = None,
+    judged: bool = False,
     replan_interval: int | None = None,
     batch: int = 8,
     threads: int | None = None,
@@ -108,7 +122,8 @@ def evaluate(
     """Run a policy on a suite (or on given scenes) and return one row per episode, in the order of the scenes.
 
     arm: the name under which the rows stand; it also seeds the policy's noise. on_episode: called with every outcome and
-    what a film of it needs. replan_interval: steps executed of each chunk, if not as the policy says. Raises
+    what a film of it needs. judged: rows say at how many of its steps what it had in mind was right (metric `chosen`, see
+    `judging`). replan_interval: steps executed of each chunk, if not as the policy says. Raises
     `UnknownNameError`, or `PolicyError` where a control makes no sense for the policy.
     """
     if control not in CONTROLS:
@@ -136,9 +151,10 @@ def evaluate(
         policy, name = Replay(record(asked, batch=batch, threads=threads)), "replayed demonstrator"
     executor = Executor(policy, embodiment, replan_interval=replan_interval, arm=name)
     reels = {s.hash: Reel() for s in asked} if on_episode else {}
+    judges = {s.hash: Judge() for s in asked} if judged else {}
     trials = (
         CONTROLS[control](
-            Trial(s, watch=reels[s.hash].watch, cameras=executor.cameras) if on_episode else Trial(s),
+            Trial(s, watch=_watching(reels.get(s.hash), judges.get(s.hash)), cameras=executor.cameras if reels else ()),
             np.random.default_rng([s.seed, zlib.crc32(control.encode())]),
         )
         for s in asked
@@ -155,11 +171,24 @@ def evaluate(
         for outcome in simulate(executor, trials, batch=batch, threads=threads):
             key = outcome.trial.scene.hash
             row = make_row(outcome, name, suite, control, executor.privileged, origin)
+            if judged:
+                row = dataclasses.replace(row, metrics={**row.metrics, "chosen": judges.pop(key).share})
             rows[order[key]] = dataclasses.replace(row, checkpoint=getattr(policy, "fingerprint", ""))
             if on_episode:
                 on_episode(outcome, reels.pop(key))
             bar.update()
     return [row for row in rows if row is not None]
+
+
+def _watching(*watchers: Reel | Judge | None) -> Callable[..., None] | None:
+    """All of those that are there, in one."""
+    there = [watcher for watcher in watchers if watcher is not None]
+
+    def watch(world: World, observation: Observation, command: Command) -> None:
+        for watcher in there:
+            watcher.watch(world, observation, command)
+
+    return watch if there else None
 
 
 def record(scenes: Sequence[Scene], **options: Any) -> dict[str, np.ndarray]:

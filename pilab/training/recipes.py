@@ -51,6 +51,7 @@ class Recipe:
     questions: tuple[str, ...] = PRACTISED  # kinds of them
     thinking: Thinking | None = None  # what a thought is made of; None: as what it goes on from
     corrections: bool = False  # refuse data in which nobody said what would have been right
+    babbled: bool = False  # what was said is about anything instead: the control
     framing: Framing = field(default_factory=Framing)  # what single frames are about, where a stage draws some
     scrambled: bool = False  # the web's texts with their words in random order: the control
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano

@@ -34,7 +34,7 @@ from pilab.training.module import Learner
 from pilab.training.phrases import vocabulary
 from pilab.training.recipes import Recipe
 from pilab.training.thoughts import Thinking
-from pilab.training.weak import mislabel
+from pilab.training.weak import babble, mislabel
 from pilab.training.web import Web
 from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.checkpoint import Checkpoint, Driving
@@ -118,6 +118,8 @@ def train(
                 "in no frame did a person or an oracle say what would have been right: record with a coach, or collect with "
                 "overheard=True"
             )
+        if recipe.babbled and not babble(demonstrations, seed):
+            raise DatasetError("nobody said anything that could be said otherwise: collect with overheard=True")
         wrong = mislabel(demonstrations, recipe.mislabelled, seed)
         if recipe.mislabelled and not wrong:
             raise DatasetError("no episode has a scene in which something else could have been named: none to mislabel")

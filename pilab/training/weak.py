@@ -1,17 +1,19 @@
-"""Careless annotation, made on purpose: episodes whose words name another thing in view than the one that was moved.
+"""Careless annotation, made on purpose.
 
 What a person who labels by the hundred gets wrong is not noise on a picture but a wrong sentence, and everything that
-follows from it: the goal, the thoughts and the points that go with the words are those of the other thing; the pictures and
-the actions stay what they were.
+follows from it: the goal, the thoughts and the points that go with the words are those of another thing; the pictures and the
+actions stay what they were. And what a coach says may be a control: as many words, at the same moments, about anything.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from pilab.contracts import Goal
 from pilab.training.data import Demonstrations
+from pilab.world.places import PLACES
 from pilab.world.scenes import alternatives
-from pilab.world.task import facts_of, respoken, task_of
+from pilab.world.task import facts_of, respoken, step_scene, task_of
 
 
 def mislabel(demonstrations: Demonstrations, share: float, seed: int) -> list[int]:
@@ -36,3 +38,21 @@ def mislabel(demonstrations: Demonstrations, share: float, seed: int) -> list[in
         d.subtask[frames] = [other.get(text, text) for text in d.subtask[frames]]
         wrong.append(episode)
     return wrong
+
+
+def babble(demonstrations: Demonstrations, seed: int) -> int:
+    """Have the coach say, each time and in place, any step with any thing and any place in view. Returns how often."""
+    d, rng, said = demonstrations, np.random.default_rng([seed, 54]), 0
+    d.subtask = d.subtask.astype(object)
+    for episode in map(int, np.unique(d.episode[d.corrected])):
+        scene, frames = d.scenes[episode], np.flatnonzero(d.episode == episode)
+        things = [part.name for part in scene.parts if part.name in facts_of(scene).rows]
+        spots = [part.name for part in scene.parts if part.name in PLACES]
+        begins = np.flatnonzero(np.append(True, d.subtask[frames][1:] != d.subtask[frames][:-1]))
+        for utterance in np.split(frames, begins[1:]):
+            goal = Goal("put", things[rng.integers(len(things))], spots[rng.integers(len(spots))])
+            step = step_scene(scene, goal)
+            texts = task_of(step).subtasks(step, facts_of(scene))
+            d.subtask[utterance] = texts[rng.integers(len(texts))]
+            said += 1
+    return said

@@ -218,6 +218,17 @@ def shuffled(seed: int) -> Facts:
 
 
 @cache
+def moved(seed: int) -> Facts:
+    """The household where every kind of thing belongs elsewhere, as it may in another home."""
+    rng, kinds = np.random.default_rng([seed, 53]), list(_HOMES)
+    while True:
+        homes = dict(zip(kinds, map(str, rng.permutation(list(_HOMES.values()))), strict=True))
+        if all(homes[kind] != _HOMES[kind] for kind in kinds):
+            rows = household().rows.items()
+            return Facts(f"moved-{seed}", {look: Fact(fact.noun, fact.kind, homes[fact.kind]) for look, fact in rows})
+
+
+@cache
 def looks() -> Facts:
     """The household's things without a noun."""
     return Facts("looks", called_by_look(household()).rows)
@@ -262,9 +273,10 @@ def counterbalanced(
 
 
 def find_facts(name: str) -> Facts:
-    """A table by its name: `household`, `looks`, `invented-SEED` or `shuffled-SEED`."""
+    """A table by its name: `household`, `looks`, `moved-SEED`, `invented-SEED` or `shuffled-SEED`."""
     kind, _, seed = name.partition("-")
-    drawn, fixed = {"invented": invented, "shuffled": shuffled}, {"household": household, "looks": looks}
+    drawn = {"moved": moved, "invented": invented, "shuffled": shuffled}
+    fixed = {"household": household, "looks": looks}
     if kind in drawn and seed.isdecimal():
         return drawn[kind](int(seed))
     if name not in fixed:

@@ -19,6 +19,7 @@ from pilab.experiments.pretraining import (
     EXPERIMENT,
     FEW,
     FINDING,
+    HEADLINE,
     INSIDE,
     ROBOT,
     STAGES,
@@ -270,7 +271,7 @@ def test_all_of_it_is_every_arm_with_its_seeds(monkeypatch, tmp_path):
     )
     EXPERIMENT.conduct(grid, LAPTOP)
     assert {(arm, seed) for arm, seed, *_ in asked} == {
-        *((arm, seed) for arm in STAGES for seed in (0, 1, 2)), *((arm, 0) for arm in ARMS if arm not in STAGES)
+        *((arm, seed) for arm in HEADLINE for seed in (0, 1, 2)), *((arm, 0) for arm in ARMS if arm not in HEADLINE)
     }  # fmt: skip
     for name, _, *data in asked:  # what each needs is there, and nothing is collected for others
         assert {*ARMS[name].data, *ARMS[name].watched} <= set(data)

@@ -21,11 +21,13 @@ from pilab.training.module import kind_of
 from pilab.training.recipes import find_recipe
 from pilab.training.thoughts import AT_ONCE, Thinking
 from pilab.training.train import _habits, train
+from pilab.training.weak import babble
 from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.thoughts import TOLD, read
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.bodies.duo import BODY
 from pilab.world.environment import World
+from pilab.world.places import PLACES
 from pilab.world.scenes import VALIDATION, sample_scene
 from pilab.world.task import facts_of, steps_of, task_of
 
@@ -71,6 +73,22 @@ def test_half_of_the_rows_are_corrections_and_none_has_actions(overheard, sample
     alone = Demonstrations([overheard], config, BODY, progress=False)
     (rows,) = Mixture(alone, None, alone.normaliser(), T, Rows(0, 0, 0, coached=6), seed=0).step(0)
     assert len(rows.text) == 6
+
+
+def test_a_babbling_coach_speaks_as_often_about_anything(overheard, config):
+    """The control says, at the same moments, any step with any thing and any place in view."""
+    d = Demonstrations([overheard], config, BODY, progress=False)
+    before = d.subtask.copy()
+    said = babble(d, 0)
+    mine = np.isin(d.episode, d.episode[d.corrected])
+    within = mine[1:] & (d.episode[1:] == d.episode[:-1])
+    changes = (before[1:] != before[:-1]) & within
+    assert said == changes.sum() + len(np.unique(d.episode[mine]))
+    assert np.array_equal(d.subtask[~mine], before[~mine]) and (d.subtask[mine] != before[mine]).any()
+    assert not ((d.subtask[1:] != d.subtask[:-1]) & within & ~changes).any()  # never in between
+    for episode in np.unique(d.episode[mine]):
+        words = {word for text in d.subtask[d.episode == episode] for word in text.split()}
+        assert words & set(PLACES) <= {part.name for part in d.scenes[episode].parts}
 
 
 def test_only_the_words_change(overheard, samples, tmp_path, at_home):

@@ -49,6 +49,17 @@ def test_scenes_vary():
     assert any(n > len(steps_of(s)) for n, s in zip(standing, SCENES, strict=True))  # places where nothing belongs
 
 
+@pytest.mark.parametrize(("number", "name"), [(1, "ONE"), (2, "TWO"), (3, "THREE")])
+def test_the_same_words_may_ask_for_more_or_less(number, name):
+    task, facts = f"pilab.world.tasks.tidy:{name}", objects.moved(1)
+    scenes = [sample_scene(VALIDATION.start + k, task, facts=facts) for k in range(3)]
+    assert all(len(steps_of(scene)) == number for scene in scenes)
+    assert all(step.place == facts.rows[step.object].home for scene in scenes for step in steps_of(scene))
+    assert task_of(scenes[0]).seconds == 12 * number and scenes[0].instruction in task_of(scenes[0]).templates
+    if number == 2:
+        assert evaluate("demonstrator", task, scenes=scenes[:1], progress=False)[0].success
+
+
 def test_a_thing_can_be_asked_for_and_goes_home():
     facts = objects.household()
     look = facts.look("lime")

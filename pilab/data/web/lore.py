@@ -109,17 +109,20 @@ def find_lore(name: str = "household") -> Lore:
     facts, (table, drawn, seed) = objects.find_facts(name), name.partition("-")
     if not drawn:
         return _household(facts)
+    if table == "moved":
+        return _dealt_anew(_household(objects.household()), facts)
     lore = _invented(objects.invented(int(seed)), int(seed))
     return lore if table == "invented" else _dealt_anew(lore, facts)
 
 
 def _dealt_anew(lore: Lore, facts: objects.Facts) -> Lore:
-    """The same, with the kinds of another table."""
-    kinds = {fact.noun: fact for fact in facts.rows.values()}
-    changed = [
-        replace(e, kind=kinds[e.noun].kind, home=kinds[e.noun].home) if e.noun in kinds else e for e in lore.entities
-    ]
-    return Lore(facts.name, tuple(changed))
+    """The same, with the kinds of another table, and their homes."""
+    known = {fact.noun: fact.kind for fact in facts.rows.values()}
+    homes = {fact.kind: fact.home for fact in facts.rows.values()}
+    kinds = [known.get(entity.noun, entity.kind) for entity in lore.entities]
+    return Lore(
+        facts.name, tuple(replace(e, kind=kind, home=homes[kind]) for e, kind in zip(lore.entities, kinds, strict=True))
+    )
 
 
 def _household(facts: objects.Facts) -> Lore:

@@ -20,29 +20,31 @@ class PutAway(LongTask):
     """Subclass, and say in words what is to be done; with `kinds`, of which kinds things have to be for it."""
 
     seconds = 12.0 * MOST
+    things: tuple[int, int] = (2, MOST)  # how many there are to be put away: at least, at most
     kinds: tuple[str, ...] = ()  # keys of `data.web.lore.KINDS`; of all kinds, if none is named
 
     def draw(
         self, rng: np.random.Generator, pool: tuple[str, ...], cell: tuple[str, str | None] | None, reserved: bool,
         facts: objects.Facts,
     ) -> tuple[list[Part], Goal]:  # fmt: skip
-        """Two or three things with different homes, which stand there; where the words are about some kinds alone, also one or
-        two of others, which are to be left where they are.
+        """Things with different homes, which stand there; where the words are about some kinds alone, also one or two of
+        others, which are to be left where they are.
         """
         known = [look for look in pool if look in facts.rows]
         homes = {look: facts.rows[look].home for look in known}
         about = [look for look in known if self._is_about(look, facts)]
         allowed = [look for look in about if scenes.is_reserved_cell("put", look, homes[look]) == reserved]
         chosen = [self._asked(cell, facts)] if cell is not None else []
-        number = int(rng.integers(2, MOST + 1))
+        least, most = self.things
+        number = int(rng.integers(least, most + 1))
         for look in (allowed[i] for i in rng.permutation(len(allowed))):
             home = facts.rows[look].home
             if len(chosen) < number and home not in {facts.rows[other].home for other in chosen}:
                 chosen.append(look)
-        if len(chosen) < 2:
+        if len(chosen) < least:
             raise SceneError(
-                f"no two of {', '.join(pool)} that {self.verb!r} is about belong to different places; give more things to "
-                "choose from"
+                f"{self.verb!r} is about {least} things at least, with different homes; of {', '.join(pool)} there are "
+                f"{len(chosen)}: give more things to choose from"
             )
         standing = [facts.rows[look].home for look in chosen]
         others = [look for look in known if look not in about]

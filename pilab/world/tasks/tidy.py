@@ -1,8 +1,11 @@
-"""Put everything where it belongs: two or three things, each in or on the place of its kind. The words name none of them."""
+"""Put everything where it belongs: two or three things, each in or on the place of its kind. The words name none of them.
+
+`ONE`, `TWO` and `THREE` are as long as they say: the same words ask for more or less to be done.
+"""
 
 from __future__ import annotations
 
-from pilab.world.tasks._put_away import PutAway
+from pilab.world.tasks._put_away import MOST, PutAway
 
 
 class Tidy(PutAway):
@@ -31,4 +34,12 @@ class Tidy(PutAway):
     )
 
 
+class Counted(Tidy):
+    """So many things."""
+
+    def __init__(self, number: int) -> None:
+        self.things, self.seconds = (number, number), 12.0 * number
+
+
 TASK = Tidy()
+ONE, TWO, THREE = map(Counted, (1, 2, MOST))

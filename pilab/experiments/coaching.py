@@ -1,0 +1,240 @@
+"""Does talking to a robot make it better, without a single new action?
+
+A robot that tidies up is coached: an oracle says, at every moment of its own attempts, what would have been right, and its
+high level learns the words (`recipes.coach`); its hands stay as they are. The same minutes of a person's time could be spent
+on demonstrations instead. The claim is about **where the bottleneck is** (π0.5, arXiv:2504.16054; YAY Robot,
+arXiv:2403.12910): words help where the hands are able and the head does not know what comes next, the more the longer the task;
+demonstrations help where the hands are weak.
+
+*Middle*: the shipped robot in a home where every kind of thing belongs elsewhere. *Low*: it is at home, but its hands learnt
+from thirty demonstrations. `Arm` is what is done about it, in `MINUTES` of a person's time: what a label and a demonstration
+cost is fixed beforehand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pilab.contracts import Policy, Row, Scale, UnknownNameError
+from pilab.data.lerobot import LeRobotDataset
+from pilab.data.schema import SPEAKER, SUBTASK
+from pilab.evaluation.rollout import DEFAULT, evaluate
+from pilab.experiments import Experiment, Grid, keep_rows
+from pilab.robots.collection import Recipe as Collection
+from pilab.robots.levels import TwoLevels
+from pilab.training.mixture import Rows
+from pilab.training.recipes import Recipe, Stage, find_recipe
+from pilab.training.thoughts import AT_ONCE, Thinking
+from pilab.training.train import train
+from pilab.vla.checkpoint import Checkpoint, Driving
+from pilab.vla.policy import VLAPolicy
+from pilab.world import objects
+from pilab.world.scenes import REPORTED, sample_scene
+
+VERSION = 1  # of what is no part of a recipe: who changes it makes new runs of all
+LABEL, DEMONSTRATION = 5, 60  # seconds of a person that each costs
+MINUTES = 20  # that are spent on either
+HORIZONS: Mapping[int, str] = {  # things to be put away, each a subtask or two
+    number: f"pilab.world.tasks.tidy:{name}" for number, name in ((1, "ONE"), (2, "TWO"), (3, "THREE"))
+}
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Where the bottleneck is, and what is done about it."""
+
+    bottleneck: str  # "middle": in another home; "low": weak hands
+    help: str = "nothing"  # "labels", "demonstrations"
+    chain: bool = False  # labels teach a chain that leads to what was said, and it thinks in chains
+    babbled: bool = False  # as many labels, about anything: the control
+    flat: bool = False  # it acts on the instruction: labels can only have made its trunk better
+
+    @property
+    def name(self) -> str:
+        what = {"labels": "random labels" if self.babbled else "labels"}.get(self.help, self.help)
+        return f"{self.bottleneck}{', flat' * self.flat}: {what}{', in chains' * self.chain}"
+
+
+ARMS: Mapping[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Arm("middle"), Arm("middle", "labels"), Arm("middle", "labels", chain=True), Arm("middle", "labels", babbled=True),
+        Arm("middle", "demonstrations"), Arm("middle", flat=True), Arm("middle", "labels", flat=True),
+        Arm("low"), Arm("low", "labels"), Arm("low", "labels", babbled=True), Arm("low", "demonstrations"),
+    )
+}  # fmt: skip
+
+
+def find_arm(name: str) -> Arm:
+    if name not in ARMS:
+        raise UnknownNameError("arm", name, list(ARMS))
+    return ARMS[name]
+
+
+def home(arm: Arm, seed: int) -> str:
+    """The table of facts of the home it is in."""
+    return f"moved-{seed}" if arm.bottleneck == "middle" else "household"
+
+
+def helping(arm: Arm, scale: Scale) -> Recipe | None:
+    """What is learnt from a person's minutes; None for nothing. The steps of the high level are the same for all."""
+    if arm.help == "nothing":
+        return None
+    recipe = find_recipe("coach", scale)
+    (stage,) = recipe.stages
+    about = {"thinking": Thinking(chain=True) if arm.chain else AT_ONCE, "driving": Driving(chain=arm.chain)}
+    if arm.help == "labels":
+        return dataclasses.replace(recipe, babbled=arm.babbled, **about)
+    practice = Stage(2, Rows(4, 0, 8), ("head",)) if scale is Scale.SMOKE else Stage(300, Rows(8, 0, 448), ("head",))
+    return dataclasses.replace(recipe, corrections=False, stages=(stage, practice), **about)
+
+
+def weakening(scale: Scale) -> Recipe:
+    """Hands that begin anew and learn from thirty demonstrations of put."""
+    stage = Stage(2, Rows(4, 0, 8)) if scale is Scale.SMOKE else Stage(600, Rows(8, 0, 448))
+    return dataclasses.replace(
+        find_recipe("practise", scale), stages=(dataclasses.replace(stage, only=("head",)),), anew=("head",),
+        most=4 if scale is Scale.SMOKE else 30, success_episodes=0,
+    )  # fmt: skip
+
+
+def weaken(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+    """The shipped robot with weak hands. config: seed, scale, data; recipe and version."""
+    recipe, where = weakening(Scale(config["scale"])), Path(folder) / "checkpoint"
+    train(recipe, [config["data"]], where, seed=config["seed"], start=DEFAULT, progress=False, threads=1)
+    return {}
+
+
+def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+    """One arm with one seed: what it learns, then every horizon.
+
+    config: arm, seed, scale, start (the robot before), data (what it learns from, what it rehearses), minutes (of a person),
+    exams (horizon → episodes); recipe and version, which tell one run from another.
+    """
+    name, seed, folder = config["arm"], config["seed"], Path(folder)
+    arm = find_arm(name)
+    recipe, low = helping(arm, Scale(config["scale"])), Checkpoint.load(config["start"])
+    high, minutes = low, 0.0
+    if recipe is not None:
+        if arm.help == "labels":
+            recipe = dataclasses.replace(recipe, most=affordable(config["data"][0], config["minutes"]))
+        high = train(
+            recipe, config["data"], folder / "checkpoint", seed=seed, start=config["start"], progress=False, threads=1
+        )
+        minutes = high.origin["minutes"]
+    policy, rows = drive(arm, high, low), []
+    for horizon, episodes in config["exams"].items():
+        rows += examine(policy, arm, int(horizon), episodes, seed)
+    keep_rows(folder, rows, config, training_minutes=minutes)
+    return {"arm": name, "seed": seed, "rows": len(rows)}
+
+
+def drive(arm: Arm, high: Checkpoint, low: Checkpoint) -> Policy:
+    """Labels touch no hand: the old robot acts on what the coached one thinks. Demonstrations teach both."""
+    driving = dataclasses.replace(low.driving, thinks=not arm.flat, chain=arm.chain, remembers=False)
+    thinker = VLAPolicy(dataclasses.replace(high, driving=driving))
+    if arm.flat or arm.help == "demonstrations":
+        return thinker
+    return TwoLevels(thinker, VLAPolicy(low))
+
+
+def examine(policy: Policy, arm: Arm, horizon: int, episodes: int, seed: int) -> list[Row]:
+    """Rows of so many things to be put away; the same scenes for all arms of a bottleneck."""
+    facts = objects.find_facts(home(arm, seed))
+    first = REPORTED.start + 1000 * seed
+    scenes = [sample_scene(first + k, HORIZONS[horizon], facts=facts) for k in range(episodes)]
+    rows = evaluate(policy, "tidy", scenes=scenes, arm=arm.name, judged=True, threads=1, progress=False)
+    about = {"bottleneck": arm.bottleneck, "help": arm.help, "horizon": horizon, "facts": facts.name}
+    return [
+        dataclasses.replace(
+            row, clusters={**row.clusters, **about},
+            metrics={**row.metrics, "progress": row.metrics.get("progress", float(row.success))},
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def affordable(folder: str | Path, minutes: float) -> int:
+    """How many attempts, from the first on, a person can label in that time: whenever something else is right costs a label.
+
+    At least one. There have to be more of them, as some are held out.
+    """
+    return max(1, int(np.searchsorted(np.cumsum(labels_of(folder)), minutes * 60 / LABEL, side="right")))
+
+
+def labels_of(folder: str | Path) -> list[int]:
+    """How often somebody said something new, in each episode."""
+    data = LeRobotDataset(folder)
+    found = []
+    for episode in range(len(data.episodes)):
+        columns = data.episode(episode, [SUBTASK, SPEAKER])
+        said = np.where(np.asarray(columns[SPEAKER]) == "oracle", np.asarray(columns[SUBTASK]), "")
+        found.append(int(said[0] != "") + int(((said[1:] != said[:-1]) & (said[1:] != "")).sum()))
+    return found
+
+
+def amounts(scale: Scale) -> dict[str, Any]:
+    """Attempts that are overheard, demonstrations, episodes to rehearse, trials of each horizon, seeds. A GPU does as much."""
+    if scale is Scale.SMOKE:
+        exams = {"1": 1}
+        return {"attempts": 3, "minutes": 0.5, "demonstrations": 2, "rehearsed": 6, "exams": exams, "seeds": (0,)}
+    return {
+        "attempts": 80, "minutes": MINUTES, "demonstrations": MINUTES * 60 // DEMONSTRATION, "rehearsed": 40,
+        "exams": {str(horizon): 20 for horizon in HORIZONS}, "seeds": SEEDS,
+    }  # fmt: skip
+
+
+def runs(grid: Grid, scale: Scale, arms: Iterable[str], seed: int) -> None:
+    """These arms with one seed: first weak hands, demonstrations and attempts to be labelled, as far as they are needed."""
+    names = [arm["arm"] for arm in grid.missing({"arm": name, "seed": seed} for name in arms)]
+    if not names:
+        return
+    much, about = amounts(scale), {"seed": seed, "scale": scale.value, "version": VERSION}
+    rehearsed = grid.demonstrations("rehearsed", much["rehearsed"], Collection(("put",), noise=1.0, close=0.5))
+    robots = {"middle": str(DEFAULT)}
+    if any(find_arm(name).bottleneck == "low" for name in names):
+        weak = {**about, "data": rehearsed, "recipe": dataclasses.asdict(weakening(scale))}
+        grid.prepare(f"{__name__}:weaken", [weak])
+        robots["low"] = str(grid.folder(f"{__name__}:weaken", weak) / "checkpoint")
+    configs = []
+    for name in names:
+        arm = find_arm(name)
+        start, recipe = robots[arm.bottleneck], helping(arm, scale)
+        data = [gathered(grid, arm, start, seed, much), rehearsed] if recipe else []
+        fixed = {"start": start, "data": data, "minutes": much["minutes"], "exams": much["exams"]}
+        configs.append({"arm": name, **about, **fixed, "recipe": recipe and dataclasses.asdict(recipe)})
+    grid.run(f"{__name__}:run", configs)
+
+
+def gathered(grid: Grid, arm: Arm, robot: str, seed: int, much: Mapping[str, Any]) -> str:
+    """The folder of what a person's minutes bring, in the home of an arm."""
+    place = {"facts": home(arm, seed), "seed": 20_000 * (seed + 1)}
+    if arm.help == "labels":
+        heard = Collection(tuple(HORIZONS.values()), driver=robot, overheard=True, outcome="any", **place)
+        return grid.demonstrations(f"{arm.bottleneck}-overheard-{seed}", much["attempts"], heard)
+    shown = Collection(tuple(HORIZONS.values()), noise=1.0, close=0.5, **place)
+    return grid.demonstrations(f"{arm.bottleneck}-shown-{seed}", much["demonstrations"], shown)
+
+
+def plan(scale: Scale) -> str:
+    much = amounts(scale)
+    return (
+        f"{len(ARMS)} arms with {len(much['seeds'])} seeds: {'; '.join(ARMS)}.\n"
+        f"{MINUTES} minutes of a person: a label costs {LABEL} s, a demonstration {DEMONSTRATION} s.\n"
+        f"Episodes of each number of things: {', '.join(f'{k}: {n}' for k, n in much['exams'].items())}."
+    )
+
+
+def conduct(grid: Grid, scale: Scale) -> None:
+    for seed in amounts(scale)["seeds"]:
+        runs(grid, scale, ARMS, seed)
+
+
+EXPERIMENT = Experiment("05", plan, conduct)
