@@ -34,14 +34,15 @@ from pilab.world.scenes import VALIDATION
 
 def frame_quiz(
     policy: VLAPolicy, pictures: int = 400, seed: int = VALIDATION.start, *, framing: Framing, facts: str = "household",
-    chain: bool = True, edited: str = "", arm: str = "vla", progress: bool = True,
+    chain: bool = True, edited: str = "", signs: Sequence[str] = (), arm: str = "vla", progress: bool = True,
 ) -> list[Row]:  # fmt: skip
     """One row for each picture in which something can be meant as `framing` says it (about half of `pictures`).
 
     framing: of its training; here, however, any thing may be in view. chain: how it is asked to think. edited: the hop, one of
-    `chains.HOPS`, with which another begins each thought; "" for none. `success` is the right place.
+    `chains.HOPS`, with which another begins each thought; "" for none. signs: words of which one stands in every picture.
+    `success` is the right place, or to leave the thing alone where a sign says so.
     """
-    web, lore = WebPictures.open(pictures, seed, policy.body.name, progress=progress), find_lore(facts)
+    web, lore = WebPictures.open(pictures, seed, policy.body.name, progress=progress, signs=signs), find_lore(facts)
     others = [lore.shown[look] for look in sorted(framing.handled)]
     asked, begun = [], []
     for k, note in enumerate(web.notes):
@@ -68,17 +69,19 @@ def frame_quiz(
         entity = lore.shown[given.question.object]
         said, where = concluded(thought.subtask)
         meant, place = _pointed(thought, picture) or (_named(said, lore), where)
-        marked = chain and given.open and not edited
+        marked, right = chain and given.open and not edited and not framing.signs, given.question.answer
         rows.append(
             Row(
                 unit="frame", arm=arm, suite="frames", control=f"edited {edited}" if edited else "none", seed=seed + k,
-                scene=f"web-{web.folder.name}-{k}", success=place == home,
+                scene=f"web-{web.folder.name}-{k}", success=place == home and bool(meant),
                 metrics={
-                    "thing": meant == thing, "subtask": thought.subtask == conclusion(name, home),
+                    "thing": meant == thing, "subtask": thought.subtask == (conclusion(name, home) if edited else right),
                     "handled": given.question.object in framing.handled,
+                    **({"left": not place and bool(meant)} if framing.signs else {}),
                 },
                 clusters={
                     "object": given.question.object, "kind": entity.kind, "right": home, "said": place, "facts": facts,
+                    **({"sign": given.sign} if framing.signs else {}),
                 },
                 failure=first_error(thought, entity, lore) if marked else "",
                 checkpoint=policy.fingerprint, commit=origin["commit"], versions=origin["versions"],

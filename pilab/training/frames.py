@@ -52,7 +52,7 @@ class Frames:
                 given = self.framing.instruct(picture, asking)
             question, where = given.question, given.points(picture)
             about = web.lore.shown[question.object] if given.open else None
-            said = think(thinking, question.answer, about, web.lore, self.framing.handled, musing)
+            said = think(thinking, question.answer, about, web.lore, self.framing.handled, musing, given.sign)
             # Where what an edit speaks of is, nobody knows.
             told.append(pieces(tokenizer, thinking, said, web.config.answer_length, None if said.given else where))
             asked.append(replace(question, place=given.home) if thinking.silent and "place" in where else question)

@@ -17,7 +17,7 @@ from pilab.training.mixture import Rows
 from pilab.training.thoughts import Thinking
 from pilab.vla.checkpoint import Driving
 
-PRACTISED = (*ASKERS, "name", "name", "caption", "point")
+PRACTISED = (*(kind for kind in ASKERS if kind != "spell"), "name", "name", "caption", "point")
 """Kinds of questions, as often as each is asked: forty-two names take more practice than six numbers."""
 
 
@@ -47,6 +47,9 @@ class Recipe:
     untold: bool = False  # pictures come from frames without points: a person's few, beside many that can be told
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
     web_pictures: int = 12_000  # of the synthetic web, where a stage asks about them
+    web_signs: tuple[
+        str, ...
+    ] = ()  # words of which one stands on a sign in every one of them, "" for none; see WebRecipe
     facts: str = "household"  # what the web calls things: household, or invented-SEED
     questions: tuple[str, ...] = PRACTISED  # kinds of them
     thinking: Thinking | None = None  # what a thought is made of; None: as what it goes on from

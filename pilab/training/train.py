@@ -257,7 +257,9 @@ def _shared(processes: int, shard: bool) -> dict[str, object]:
 def _web(recipe: Recipe, config: VLAConfig, tokenizer: Tokenizer, seed: int, progress: bool) -> Web:
     """What the recipe reads and asks about."""
     shown = any(stage.rows.asked or stage.rows.thought for stage in recipe.stages)
-    pictures = WebPictures.open(recipe.web_pictures, body=config.body, progress=progress) if shown else None
+    pictures = None
+    if shown:
+        pictures = WebPictures.open(recipe.web_pictures, body=config.body, progress=progress, signs=recipe.web_signs)
     return Web(
         pictures, find_lore(recipe.facts), config, tokenizer, seed, kinds=recipe.questions, scrambled=recipe.scrambled
     )

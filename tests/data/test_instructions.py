@@ -7,8 +7,8 @@ import pytest
 
 from pilab.contracts import UnknownNameError
 from pilab.data.web.chains import concluded
-from pilab.data.web.instructions import CALLED, Framing, instruct
-from pilab.data.web.lore import find_lore
+from pilab.data.web.instructions import ALLOWS, CALLED, Framing, instruct
+from pilab.data.web.lore import SIGNS, find_lore
 from pilab.data.web.questions import Picture
 from pilab.world import objects
 
@@ -57,3 +57,24 @@ def test_a_framing_chooses_pictures_and_ways():
     assert Framing().instruct(bare, rng) and not some.instructed(bare, rng)
     with pytest.raises(UnknownNameError, match="way to say what is meant"):
         Framing(called=("somehow",))
+
+
+def test_what_a_sign_forbids_is_left_alone():
+    kinds = {look: LORE.shown[look].kind for look in (LEFT, MIDDLE, RIGHT)}
+    for sign, allowed in {**ALLOWS, "": None, "blue moon": None, "trash": None}.items():
+        picture = Picture({**POINTS, **({"sign": (0.5, 0.5)} if sign else {})}, LORE, sign=sign)
+        for k in range(20):
+            given = Framing(signs=("", *SIGNS)).instruct(picture, np.random.default_rng(k))
+            thing = given.question.object
+            may = allowed is None or kinds[thing] in allowed
+            assert given.sign == sign and given.home == (LORE.shown[thing].home if may else "")
+            assert given.question.answer.startswith("put the" if may else "leave the") and "sign" in given.question.text
+            assert LORE.shown[thing].noun in given.question.answer
+    hidden = Picture(POINTS, LORE, sign="keep out")  # behind a hand
+    assert Framing(signs=("keep out",)).instruct(hidden, np.random.default_rng(0)) is None
+    open_ = Picture({**POINTS, "sign": (0.5, 0.5)}, LORE, sign="keep out")
+    rng = np.random.default_rng(0)
+    for signs, picture, fits in (
+        (("keep out",), open_, True), (("",), open_, False), (("", "hot"), PICTURE, True), (("hot",), PICTURE, False),
+    ):  # fmt: skip
+        assert Framing((LEFT, MIDDLE, RIGHT), signs=signs).instructed(picture, rng) == fits

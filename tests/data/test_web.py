@@ -192,6 +192,18 @@ def test_pictures_are_functions_of_seed_and_number(web):
     assert WebRecipe(1).digest != WebRecipe().digest
 
 
+def test_every_picture_may_have_one_of_some_words_on_a_sign(web, at_home):
+    with at_home():
+        some = WebPictures.open(6, progress=False, workers=1, signs=("blue moon", ""))
+        none = WebPictures.open(6, progress=False, workers=1, signs=("",))
+    assert {note["sign"] for note in some.notes} == {"blue moon", ""} and {note["sign"] for note in none.notes} == {""}
+    for note, points in zip(some.notes, some[POINTS], strict=True):
+        picture = Picture.of(note, points, find_lore())
+        found = ASKERS["sign"](picture, np.random.default_rng(0))
+        assert found is None or found.answer == "blue moon"  # what that means, nobody wrote
+    assert WebRecipe(0, "duo").digest == web.folder.name  # which pictures there are without
+
+
 def test_a_sign_lies_free(web):
     for k in range(300):
         scene = lay_out(np.random.default_rng([9, k]), "duo", k, True)

@@ -4,32 +4,42 @@ Design choices
 --------------
 * What is meant is said by where it is, by what it looks like, or by its name; where it goes is **a matter of facts** ("put the
   thing on the left where it belongs") or **of space** ("bring it to the place on the right").
+* **A sign may forbid it**: then the answer is to leave the thing alone. What a sign means is said on the web, in words; frames
+  of the robot show what follows from some meanings.
 * An instruction is a question whose answer is what to do, so that pictures, labels and losses are those of questions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pilab.contracts import UnknownNameError
-from pilab.data.web.chains import conclusion
+from pilab.data.web.chains import concluded, conclusion
 from pilab.data.web.questions import APART, Picture, Question, pick, referred
 from pilab.world import objects
 from pilab.world.tasks.away import TASK as AWAY
+from pilab.world.tasks.heed import ALLOWS as HEED
 
 CALLED = ("where", "look", "noun", "there")  # how the words may say what is meant; "there": and where it goes
 THERE = ("put {object} {place}", "{object} goes {place}", "bring {object} {place}")
+MINDING = ("{} and mind the sign", "{} if the sign allows it", "{} but do what the sign says")
+# What a sign lets a robot touch, of kinds of things; what is not listed forbids nothing. See `lore.SIGNS` for what they mean.
+ALLOWS: Mapping[str, tuple[str, ...]] = {**HEED, "hot": (), "wet paint": ()}
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """A question whose answer is what to do, the place where what is meant goes, and whether that is a matter of facts."""
+    """A question whose answer is what to do; the place where what is meant goes, "" where it is left alone; whether that is a
+    matter of facts, and of which sign.
+    """
 
     question: Question
     home: str
     open: bool = True
+    sign: str = ""
 
     def points(self, picture: Picture) -> dict[str, tuple[float, float]]:
         """Role → where it is to be seen, of the object and the place, as far as they are."""
@@ -68,6 +78,21 @@ def _there(picture: Picture, rng: np.random.Generator, words: str, look: str) ->
     return Instruction(Question(text, conclusion(picture.noun(look), goes), look, goes), goes, open=False)
 
 
+def mind(given: Instruction, picture: Picture, rng: np.random.Generator) -> Instruction:
+    """The same, as far as the sign in view allows it."""
+    entity, question = picture.entity(given.question.object), given.question
+    allowed = entity.kind in ALLOWS.get(picture.sign, (entity.kind,))
+    text = pick(MINDING, rng).format(question.text)
+    name, _ = concluded(question.answer)
+    answer = question.answer if allowed else f"leave the {name}"
+    return replace(
+        given,
+        question=replace(question, text=text, answer=answer),
+        home=given.home if allowed else "",
+        sign=picture.sign,
+    )
+
+
 @dataclass(frozen=True)
 class Framing:
     """Which pictures, and which instructions about them."""
@@ -75,6 +100,7 @@ class Framing:
     handled: tuple[str, ...] = objects.HANDLED  # looks: pictures that show nothing but them
     called: tuple[str, ...] = ("where",)  # of CALLED; one is drawn for each instruction
     in_view: bool = False  # only where the place can be seen
+    signs: tuple[str, ...] = ()  # only with one of these in view, "" for none, and it is to be minded
 
     def __post_init__(self) -> None:
         for way in self.called:
@@ -84,8 +110,14 @@ class Framing:
     def instruct(self, picture: Picture, rng: np.random.Generator, called: str | None = None) -> Instruction | None:
         """Something to do in a picture, said in one of the ways; None where the draw says nothing that can be meant so."""
         given = instruct(picture, rng, called or pick(self.called, rng))
-        return given if given and (not self.in_view or given.home in picture.points) else None
+        if given is None or (self.in_view and given.home not in picture.points):
+            return None
+        if self.signs and picture.sign and "sign" not in picture.points:  # a hand is in the way
+            return None
+        return mind(given, picture, rng) if self.signs else given
 
     def instructed(self, picture: Picture, rng: np.random.Generator) -> bool:
         """Whether it is one of these pictures: at least one draw in a way says something."""
+        if self.signs and picture.sign not in self.signs:
+            return False
         return set(picture.things) <= set(self.handled) and any(self.instruct(picture, rng, way) for way in self.called)

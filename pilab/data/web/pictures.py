@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
@@ -45,12 +45,16 @@ class WebRecipe:
 
     seed: int = 0
     body: str = "duo"
+    signs: tuple[
+        str, ...
+    ] = ()  # words of which one stands on a sign in every picture, "" for none; without any see `SIGNED`
     room: ClassVar[str] = "web"
     probes: ClassVar[int] = 4
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps([VERSION, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+        about = {key: value for key, value in asdict(self).items() if value != ()}
+        return hashlib.sha256(json.dumps([VERSION, about], sort_keys=True).encode()).hexdigest()[:12]
 
     def layout(self) -> Layout:
         camera = scenes.find_body(self.body).camera(CAMERA)
@@ -62,7 +66,7 @@ class WebRecipe:
     def draw(self, k: int) -> Picture:
         rng = np.random.default_rng([self.seed, 44, k])
         at_work = rng.random() < AT_WORK
-        scene = lay_out(rng, self.body, k, at_work)
+        scene = lay_out(rng, self.body, k, at_work, self.signs)
         world = World(scene, None if at_work else _painter(rng))
         if at_work and rng.random() < 0.7:
             pose_at_work(world, rng)
@@ -82,24 +86,25 @@ class WebPictures(Drawings):
 
     @classmethod
     def open(
-        cls, count: int, seed: int = 0, body: str = "duo", progress: bool = True, workers: int | None = None
-    ) -> Self:
+        cls, count: int, seed: int = 0, body: str = "duo", progress: bool = True, workers: int | None = None,
+        signs: Sequence[str] = (),
+    ) -> Self:  # fmt: skip
         """The first `count` pictures of a seed; draws those that are missing, all of them where they are stale.
 
-        Raises `SceneError` for a count below 1, `UnknownNameError` for a body that has no base camera, `DatasetError` on a
-        full disk.
+        signs: as in `WebRecipe`. Raises `SceneError` for a count below 1, `UnknownNameError` for a body that has no base
+        camera, `DatasetError` on a full disk.
         """
         if count < 1:
             raise SceneError(f"{count} pictures of the web; expected at least one")
         cameras = [camera.name for camera in scenes.find_body(body).cameras]
         if CAMERA not in cameras:
             raise UnknownNameError("camera for pictures of the web", CAMERA, cameras)
-        return cls.of(WebRecipe(seed, body), count, progress, workers)
+        return cls.of(WebRecipe(seed, body, tuple(signs)), count, progress, workers)
 
 
 # --------------------------------------------------------------------------------------------------------- one picture
-def lay_out(rng: np.random.Generator, body: str, k: int, at_work: bool) -> Scene:
-    """A table with one to five of all looks, up to three places and fixtures, perhaps a sign."""
+def lay_out(rng: np.random.Generator, body: str, k: int, at_work: bool, words: Sequence[str] = ()) -> Scene:
+    """A table with one to five of all looks, up to three places and fixtures, perhaps a sign; words: of which it says one."""
     for _ in range(scenes.ATTEMPTS):
         try:
             wanted = [name for name in (*places.PLACES, *places.FIXTURES) if rng.random() < 0.3][:3]
@@ -108,8 +113,8 @@ def lay_out(rng: np.random.Generator, body: str, k: int, at_work: bool) -> Scene
             count = 1 + int(rng.choice(len(CROWD), p=CROWD))
             looks = [str(look) for look in rng.choice(objects.LOOKS, count, replace=False)]
             parts += scenes.scatter(rng, looks, parts)
-            if rng.random() < SIGNED:
-                parts.append(_sign(rng, parts))
+            if words or rng.random() < SIGNED:
+                parts += _sign(rng, parts, words or tuple(SIGNS))
             break
         except scenes.Rejected:
             continue
@@ -129,14 +134,15 @@ def lay_out(rng: np.random.Generator, body: str, k: int, at_work: bool) -> Scene
     )  # fmt: skip
 
 
-def _sign(rng: np.random.Generator, standing: list[Part]) -> Part:
-    """Flat on the table where objects may lie; raises `Rejected` where nothing is free."""
+def _sign(rng: np.random.Generator, standing: list[Part], words: Sequence[str]) -> list[Part]:
+    """Flat on the table where objects may lie, if there is a word to write on it; raises `Rejected` where nothing is free."""
     (x0, x1), (y0, y1) = scenes.OBJECT_ZONE
     for _ in range(20):
         x, y = rng.uniform(x0, x1), rng.uniform(y0, y1)
         things = [part.position[:2] for part in standing if "look" in part.parameters]
         if scenes.clear(x, y, standing) and all(math.dist((x, y), thing) > scenes.SPACING for thing in things):
-            return signs.part(list(SIGNS)[rng.integers(len(SIGNS))], x, y, rng.uniform(-0.3, 0.3))
+            text = words[rng.integers(len(words))]
+            return [signs.part(text, x, y, rng.uniform(-0.3, 0.3))] if text else []
     raise scenes.Rejected
 
 

@@ -172,9 +172,16 @@ def sign(picture: Picture, rng: np.random.Generator) -> Question | None:
     """What a card says, or what that means."""
     if not picture.sign or "sign" not in picture.points:
         return None
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or picture.sign not in SIGNS:
         return Question("what does the sign say?", picture.sign, "sign")
     return Question("what does the sign mean?", SIGNS[picture.sign], "sign")
+
+
+def spell(picture: Picture, rng: np.random.Generator) -> Question | None:
+    """What a card says, and nothing of what that means."""
+    if not picture.sign or "sign" not in picture.points:
+        return None
+    return Question(("read the sign.", "what does the sign say?")[rng.integers(2)], picture.sign, "sign")
 
 
 def point(picture: Picture, rng: np.random.Generator) -> Question | None:
@@ -193,7 +200,7 @@ def point(picture: Picture, rng: np.random.Generator) -> Question | None:
 
 ASKERS: Mapping[str, Asker] = {
     "name": name, "caption": caption, "colour": colour, "count": count, "relation": relation, "belongs": belongs,
-    "open": is_open, "sign": sign, "point": point,
+    "open": is_open, "sign": sign, "point": point, "spell": spell,
 }  # fmt: skip
 
 
