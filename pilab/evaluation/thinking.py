@@ -4,8 +4,8 @@ Design choices
 --------------
 * A frame is a picture of the web as the robot's camera takes it, drawn for the test alone; what is meant can be told from the
   words without its name, and where it goes follows from what it is.
-* **The unit is the object**: answers about one object are nearly all right or all wrong, so rows carry it as a cluster, and
-  whether the robot ever handled it.
+* **The unit is the object**: answers about one object are nearly all right or all wrong, so rows carry its noun as a cluster
+  (in every world it has another), and whether the robot ever handled it.
 * **What a thought means**: its points mean what is nearest to them, its words what they name. Who thinks nothing acts on
   where it looks: that is its answer.
 * **An edit** begins the thought with another's hop. Right is then what follows from the edit, whatever the picture shows.
@@ -80,7 +80,8 @@ def frame_quiz(
                     **({"left": not place and bool(meant)} if framing.signs else {}),
                 },
                 clusters={
-                    "object": given.question.object, "kind": entity.kind, "right": home, "said": place, "facts": facts,
+                    "object": given.question.object, "noun": entity.noun, "kind": entity.kind, "right": home, "said": place,
+                    "facts": facts,
                     **({"sign": given.sign} if framing.signs else {}),
                 },
                 failure=first_error(thought, entity, lore) if marked else "",
