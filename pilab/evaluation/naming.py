@@ -21,7 +21,7 @@ from pilab.vla.policy import VLAPolicy
 from pilab.world import objects
 from pilab.world.environment import World
 from pilab.world.scenes import VALIDATION, sample_scene
-from pilab.world.task import facts_of, name_of
+from pilab.world.task import name_of
 
 THRESHOLD = 0.97  # share of right answers below which nothing about language is testable
 NEAR = 8.0  # pixels: the peak lies on a thing when its centroid is this near and nothing else's is nearer
@@ -29,18 +29,17 @@ NEAR = 8.0  # pixels: the peak lies on a thing when its centroid is this near an
 
 def naming_probe(
     policy: VLAPolicy, scenes: int = 100, seed: int = VALIDATION.start, *, task: str = "put", camera: str = "base",
-    pool: tuple[str, ...] = objects.HANDLED, arm: str = "vla", progress: bool = True,
+    pool: tuple[str, ...] = objects.HANDLED, facts: str = "household", arm: str = "vla", progress: bool = True,
 ) -> list[Row]:  # fmt: skip
-    """One row per question: is the peak of the object's heat map in `camera` on the named object?"""
-    rows, origin = [], provenance()
+    """One row per question: is the peak of the object's heat map in `camera` on the named object? facts: that name it."""
+    rows, origin, table = [], provenance(), objects.find_facts(facts)
     for k in tqdm(range(seed, seed + scenes), desc="naming probe", disable=not progress):
-        scene = sample_scene(k, task, body=policy.body.name, pool=pool)
+        scene = sample_scene(k, task, body=policy.body.name, pool=pool, facts=table)
         world = World(scene)
         seen = world.observe((*policy.cameras,), points=True)
-        facts = facts_of(scene)
         things = [i for i, p in enumerate(scene.parts) if "look" in p.parameters]
         questions = [(i, by_look) for i in things for by_look in (False, True)]
-        texts = [f"pick up {name_of(scene.parts[i].name, facts, by_look)}" for i, by_look in questions]
+        texts = [f"pick up {name_of(scene.parts[i].name, table, by_look)}" for i, by_look in questions]
         looks = policy.look(batch([{**seen, TASK: t} for t in texts]), [Thought.nothing()] * len(texts))
         for (i, by_look), text, look in zip(questions, texts, looks, strict=True):
             found = _nearest(

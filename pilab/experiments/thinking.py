@@ -22,6 +22,7 @@ from typing import Any
 from pilab.contracts import Row, Scale, UnknownNameError
 from pilab.data.web.chains import HOPS
 from pilab.data.web.instructions import Framing
+from pilab.evaluation.naming import naming_probe
 from pilab.evaluation.quiz import picture_quiz
 from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.evaluation.thinking import frame_quiz
@@ -193,7 +194,8 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     return {"arm": name, "seed": world, "rows": len(rows)}
 
 
-EXAMS = ("frames", *(f"edited {hop}" for hop in HOPS), "names")
+EXAMS = ("frames", *(f"edited {hop}" for hop in HOPS), "names", "finding")
+ASKED = ("names", "finding")  # of every arm: what is it, and where
 EPISODES: Mapping[str, tuple[tuple[str, ...], str]] = {  # exam → things to handle, and how it is asked
     "never handled": (objects.RESERVED, "none"),
     "handled": (objects.HANDLED, "none"),
@@ -231,6 +233,9 @@ def examine(policy: VLAPolicy, exam: str, pictures: int, name: str, world: int) 
     arm, facts = find_arm(name), f"invented-{world}"
     if exam == "names":
         rows = picture_quiz(policy, pictures, REPORTED.start, facts=facts, arm=name, progress=False)
+    elif exam == "finding":  # by their nouns: by their looks, who never heard the noun may find them too
+        rows = naming_probe(policy, pictures, REPORTED.start, pool=objects.LOOKS, facts=facts, arm=name, progress=False)
+        rows = [row for row in rows if not row.metrics["by_look"]]
     else:
         rows = frame_quiz(
             policy, pictures, REPORTED.start, framing=framing_of(arm, world, Scale.LAPTOP), facts=facts, chain=arm.chains,
@@ -262,7 +267,7 @@ def runs(grid: Grid, scale: Scale, exams: Mapping[str, int], arms: Iterable[str]
             return {**about, "weights": None, "exams": mine}
         arm = find_arm(name)
         weights = act(arm.weights or name)
-        mine = {exam: n for exam, n in exams.items() if (exam in EPISODES) == arm.hands or exam == "names"}
+        mine = {exam: n for exam, n in exams.items() if (exam in EPISODES) == arm.hands or exam in ASKED}
         if not arm.chains or arm.thinking.filler:
             mine = {exam: n for exam, n in mine.items() if "edited" not in exam}
         return {**about, "recipe": weights["recipe"], "weights": str(grid.folder(LEARN, weights)), "exams": mine}
@@ -293,19 +298,22 @@ def _stage(
 
 
 def amounts(scale: Scale) -> dict[str, Any]:
-    """Pictures of each exam, and worlds. A GPU does as much."""
+    """Pictures, scenes or episodes of each exam, and worlds. A GPU does as much."""
     if scale is Scale.SMOKE:
-        return {"exams": {"frames": 12, "names": 6, "never handled": 1}, "worlds": (0,)}
+        return {"exams": {"frames": 12, "names": 6, "finding": 1, "never handled": 1}, "worlds": (0,)}
     edits = {f"edited {hop}": 600 for hop in HOPS}
     episodes = {"never handled": 100, "handled": 40, "black cameras": 10}
-    return {"exams": {"frames": 1500, **edits, "names": 400, **episodes}, "worlds": WORLDS}
+    return {"exams": {"frames": 1500, **edits, "names": 400, "finding": 40, **episodes}, "worlds": WORLDS}
 
 
 def plan(scale: Scale) -> str:
     much = amounts(scale)
     exams = ", ".join(f"{name} {number}" for name, number in much["exams"].items())
     arms = (*ARMS, *HANDS, ORACLE)
-    return f"{len(arms)} arms in {len(much['worlds'])} worlds: {'; '.join(arms)}.\nPictures or episodes of each exam: {exams}."
+    return (
+        f"{len(arms)} arms in {len(much['worlds'])} worlds: {'; '.join(arms)}.\n"
+        f"Pictures, scenes or episodes of each exam: {exams}."
+    )
 
 
 def conduct(grid: Grid, scale: Scale) -> None:

@@ -96,7 +96,7 @@ def test_some_arms_of_a_world_from_nothing_to_rows(tmp_path):
     """Who goes on from another, who has the same weights, who has no web: all stand on what they should."""
     arms = ("flat, no web", "chain, then flat", "both, asked at once", "chain, carried out", ORACLE)
     grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=1, progress=False)
-    exams = {"frames": 20, "edited kind": 20, "names": 8, "never handled": 1, "black cameras": 1}
+    exams = {"frames": 20, "edited kind": 20, "names": 8, "finding": 1, "never handled": 1, "black cameras": 1}
     runs(grid, SMOKE, exams, arms, 0)
     assert {row.arm for row in grid.rows} == set(arms) and not grid.missing({"arm": a, "seed": 0} for a in arms)
     weights = {arm: {row.checkpoint for row in grid.rows if row.arm == arm} for arm in arms}
@@ -106,8 +106,8 @@ def test_some_arms_of_a_world_from_nothing_to_rows(tmp_path):
     assert all(len(found) == 1 for found in weights.values()) and len(set(map(frozenset, weights.values()))) == 3
     suites = {arm: {row.suite for row in grid.rows if row.arm == arm} for arm in arms}
     assert suites.pop(ORACLE) == {"never handled"}  # who does not look is not tried in the dark
-    assert suites.pop("chain, carried out") == {"never handled", "black cameras", "names"}
-    assert all(found == {"frames", "names"} for found in suites.values())  # nobody was asked for a chain
+    assert suites.pop("chain, carried out") == {"never handled", "black cameras", "names", "finding"}
+    assert all(found == {"frames", "names", "finding"} for found in suites.values())  # nobody was asked for a chain
     frames = [row for row in grid.rows if row.suite == "frames"]
     assert len({row.scene for row in frames}) * 3 == len(frames)
     done = [row for row in grid.rows if row.suite == "never handled"]
