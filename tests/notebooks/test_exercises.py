@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ import pytest
 from pilab import notebook
 from pilab.contracts import TASK, Row, Thought, points_key
 from pilab.data.lerobot import LeRobotDataset
+from pilab.data.web.questions import ASKERS, Picture, Question
 from pilab.evaluation.rollout import evaluate
 from pilab.vla.policy import Look
+from pilab.world import objects
 from pilab.world.environment import World
 from pilab.world.scenes import sample_scene
 from pilab.world.task import facts_of, name_of
@@ -61,6 +64,30 @@ BEFORE, AFTER = (
     for arm, outcomes in (("before", (1, 1, 1, 0, 0)), ("after", (1, 1, 0, 1, 0)))
 )
 
+
+class Shown:
+    """What the exercises of notebook 02 read of pictures of the web: two things, clearly one behind the other."""
+
+    notes: ClassVar = [
+        {"parts": ["ball-red-green", "disc-green-white"], "open": (), "sign": ""},
+        {"parts": [objects.RESERVED[0]], "open": (), "sign": ""},
+    ]
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return np.array([[0.2, 0.2, 1, 0.7, 0.8, 1], [0.5, 0.5, 1, 0, 0, 0]], np.float32)
+
+
+PICTURES = Shown()
+
+
+def _swapped(question: Question | None, picture: Picture) -> Question | None:
+    """The same question with the other thing as its answer."""
+    if question is None:
+        return None
+    other = next(look for look in picture.things if look != question.object)
+    return dataclasses.replace(question, answer=f"the {picture.noun(other)}")
+
+
 # notebook → exercise → (what to do with the solution before it is checked, wrong answers as functions of the solution)
 ANSWERS: dict[str, dict[str, tuple[Callable[[Any], Any], list[Callable[[Any], Any]]]]] = {
     "00": {
@@ -99,6 +126,21 @@ ANSWERS: dict[str, dict[str, tuple[Callable[[Any], Any], list[Callable[[Any], An
                 lambda share: (BEFORE, AFTER, 0.5),  # what is kept, where a quarter is new
                 lambda share: ([], AFTER, 0.0),
             ],
+        ),
+    },
+    "02": {
+        "1": (float, [lambda points: 9.8, lambda points: 5.0, lambda points: 20.0]),
+        "2": (
+            lambda nearer: (nearer, PICTURES),
+            [
+                lambda nearer: (lambda picture, rng: None, PICTURES),
+                lambda nearer: (lambda picture, rng: _swapped(nearer(picture, rng), picture), PICTURES),
+                lambda nearer: (ASKERS["count"], PICTURES),
+            ],
+        ),
+        "3": (
+            lambda share: (PICTURES, share(PICTURES)),
+            [lambda share: (PICTURES, 0.0), lambda share: (PICTURES, 1 - share(PICTURES))],
         ),
     },
 }
