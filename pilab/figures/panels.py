@@ -61,7 +61,9 @@ def panels(rows: Iterable[Row]) -> go.Figure:
     figure.update_annotations(font={"family": FONT, "size": 14}, yshift=4)
     counts = {len(found) for found in cells.values()}
     trials = str(max(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    height = 190 + more + 34 * len(arms)
     return figure.update_layout(
-        template=template(), title=f"Success in per cent ({trials} trials a diamond)", height=190 + more + 34 * len(arms),
-        legend={"y": 1.0 + (34 + more) / (34 * len(arms)), "yanchor": "bottom"}, margin={"t": 120 + more},
+        template=template(), title=f"Success in per cent ({trials} trials a diamond)", height=height,
+        # Below the figure's title, however low the panels are: of them, y is bounded.
+        legend={"yref": "container", "y": 1 - 58 / height, "yanchor": "top"}, margin={"t": 120 + more},
     )  # fmt: skip
