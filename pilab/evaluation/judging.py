@@ -5,11 +5,13 @@ The middle level of a robot, measured apart from its hands: whoever drops the ap
 
 from __future__ import annotations
 
-from pilab.contracts import Observation
+from pilab.contracts import Observation, Scene
 from pilab.data.web.chains import concluded
 from pilab.robots.executor import Command, batch
-from pilab.robots.oracle import right
+from pilab.robots.oracle import next_step
 from pilab.world.environment import World
+from pilab.world.objects import describe
+from pilab.world.task import facts_of, task_of
 
 
 class Judge:
@@ -22,20 +24,21 @@ class Judge:
         """Count a step at which something is in mind."""
         if command.thought.subtask:
             self.steps += 1
-            self.agreed += agree(command.thought.subtask, right(batch([observation])))
+            self.agreed += agrees(command.thought.subtask, next_step(batch([observation])))
 
     @property
     def share(self) -> float | None:
-        """Of the steps at which the right thing was to go to the right place; None for who never had anything in mind."""
+        """Of the steps with something in mind, those at which that was right; None where there were none."""
         return self.agreed / self.steps if self.steps else None
 
 
-def agree(said: str, right: str) -> bool:
-    """Whether two subtasks are about the same thing and, as far as both name one, the same place.
+def agrees(said: str, scene: Scene) -> bool:
+    """Whether a subtask is about the thing that comes next in a scene and, if it names one, about the place where that goes.
 
-    Who says "put the apple in the bowl" where "pick up the apple" comes first is right about what to do.
+    When it is said does not count: who says "put the apple in the bowl" with empty hands knows what to do.
     """
-    (thing, place), (other, home) = concluded(said), concluded(right)
-    if not thing or not other:  # about fixtures: no place, no way to be early
-        return said == right
-    return thing == other and (place == home or not place or not home)
+    facts, goal = facts_of(scene), scene.goal
+    if goal.object not in facts.rows:  # a drawer, a lid
+        return said in task_of(scene).subtasks(scene, facts)
+    thing, place = concluded(said)
+    return thing in (facts.noun(goal.object), describe(goal.object)) and place in ("", goal.place)

@@ -10,12 +10,12 @@ import dataclasses
 
 import numpy as np
 
-from pilab.contracts import ENVIRONMENT_STATE, SCENE, STATE, Observation, Policy, Thought
+from pilab.contracts import ENVIRONMENT_STATE, SCENE, STATE, Observation, Policy, Scene, Thought
 from pilab.robots.executor import batch, unprivileged
 from pilab.world.demonstrators.script import MANNERS, Situation, one
 from pilab.world.objects import called_by_look
 from pilab.world.scenes import find_body
-from pilab.world.task import facts_of, task_of
+from pilab.world.task import facts_of, step_scene, steps_of, task_of
 
 
 class Oracle(Policy):
@@ -43,6 +43,8 @@ class Oracle(Policy):
 class Overheard(Oracle):
     """`policy` acts on its own thoughts, and the oracle notes at every step what would have been right: labels of the states
     that the policy itself comes into (DAgger, arXiv:1011.0686), in words, without an action.
+
+    It says what a person would say, all of what comes next ("put the apple in the bowl"), and nothing else until that is done.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -57,10 +59,11 @@ class Overheard(Oracle):
             for i, thought in zip(due, self.policy.think(told, [own[i] for i in due]), strict=True):
                 own[i] = thought
         left = [(t.memory.get("left", 0) or self.policy.think_interval) - 1 for t in previous]
-        labels = super().think(observation, previous)
+        notes = [{"own": dataclasses.asdict(o), "left": n} for o, n in zip(own, left, strict=True)]
+        labels = [next_step(one(observation, i)) for i in range(len(previous))]
         return [
-            dataclasses.replace(label, memory={"own": dataclasses.asdict(o), "left": n})
-            for label, o, n in zip(labels, own, left, strict=True)
+            Thought(task_of(scene).say_plain(scene.goal, facts_of(scene)), author="oracle", memory=note)
+            for scene, note in zip(labels, notes, strict=True)
         ]
 
     def act(self, observation: Observation, thought: list[Thought]) -> np.ndarray:
@@ -78,7 +81,18 @@ def _row(observation: Observation, index: int) -> Observation:
 
 def right(row: Observation, by_look: bool = False) -> str:
     """The subtask that is right in a batch of one, by the simulator's truth."""
+    now = _situation(row)
+    task, facts = task_of(now.scene), facts_of(now.scene)
+    return task.subtasks(now.scene, called_by_look(facts) if by_look else facts)[task.stage(now, now.scene.goal)]
+
+
+def next_step(row: Observation) -> Scene:
+    """The scene of a batch of one, with nothing to do but the first of its steps that is not done; or the last."""
+    now = _situation(row)
+    done = task_of(now.scene).done(now, now.scene.goal)
+    return step_scene(now.scene, steps_of(now.scene)[done.index(False) if False in done else -1])
+
+
+def _situation(row: Observation) -> Situation:
     scene = row[SCENE][0]
-    now = Situation(scene, find_body(scene.body), row[STATE][0], row[ENVIRONMENT_STATE][0], MANNERS["normal"])
-    task, facts = task_of(scene), facts_of(scene)
-    return task.subtasks(scene, called_by_look(facts) if by_look else facts)[task.stage(now, scene.goal)]
+    return Situation(scene, find_body(scene.body), row[STATE][0], row[ENVIRONMENT_STATE][0], MANNERS["normal"])

@@ -48,6 +48,7 @@ from pilab.vla.views import viewpoints
 from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, steps_of, task_of
 
+HELD_OUT = 40  # one episode in so many is left to validation
 EARLY = 3  # control steps that a thought may be ahead of its time
 COACHES = ("person", "oracle")  # whose words correct what a policy thought …
 TEACHERS = ("demonstrator", "")  # … and who never errs; what a policy thought itself may be what was corrected
@@ -58,7 +59,7 @@ class Demonstrations:
     """The frames of one or more datasets of a body, with their labels, as arrays over all frames N."""
 
     def __init__(
-        self, folders: Sequence[str | Path], config: VLAConfig, body: Embodiment, *, held_out: int = 40,
+        self, folders: Sequence[str | Path], config: VLAConfig, body: Embodiment, *, held_out: int = HELD_OUT,
         labels: bool = True, watched: Sequence[str | Path] = (), most: int = 0, progress: bool = True,
     ) -> None:  # fmt: skip
         """held_out: one episode in so many is left to validation, at least one where there are two. labels: use what there
@@ -103,7 +104,7 @@ class Demonstrations:
         # 1 … 5, how well each episode went; 0 where nobody said
         self.quality = np.array([int(row.get("quality") or 0) for d in datasets for row in d.episodes])
         held = np.isin(
-            np.arange(len(lengths)), _held_out([len(d.episodes) for d in datasets[: len(folders)]], held_out)
+            np.arange(len(lengths)), kept_back([len(d.episodes) for d in datasets[: len(folders)]], held_out)
         )
         first = np.flatnonzero(~held[: len(datasets[0].episodes)])
         if most > len(first):
@@ -266,7 +267,7 @@ class Demonstrations:
         return Normaliser.fit(self.proprioception[frames], self.chunks(frames), floor, per_step)
 
 
-def _held_out(sizes: Sequence[int], every: int) -> list[int]:
+def kept_back(sizes: Sequence[int], every: int = HELD_OUT) -> list[int]:
     """One episode in `every` of each dataset, by their numbers over all of them; at least one, where any dataset has two.
 
     Drawn once and for all, each dataset for itself: runs with other seeds, and with more data beside, can be compared.

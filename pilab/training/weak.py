@@ -41,18 +41,19 @@ def mislabel(demonstrations: Demonstrations, share: float, seed: int) -> list[in
 
 
 def babble(demonstrations: Demonstrations, seed: int) -> int:
-    """Have the coach say, each time and in place, any step with any thing and any place in view. Returns how often."""
+    """Have the coach say the same, in place, of any thing and any place in view, each time drawn anew. Returns how often."""
     d, rng, said = demonstrations, np.random.default_rng([seed, 54]), 0
     d.subtask = d.subtask.astype(object)
     for episode in map(int, np.unique(d.episode[d.corrected])):
         scene, frames = d.scenes[episode], np.flatnonzero(d.episode == episode)
         things = [part.name for part in scene.parts if part.name in facts_of(scene).rows]
         spots = [part.name for part in scene.parts if part.name in PLACES]
+        if not things or not spots:
+            continue
         begins = np.flatnonzero(np.append(True, d.subtask[frames][1:] != d.subtask[frames][:-1]))
         for utterance in np.split(frames, begins[1:]):
             goal = Goal("put", things[rng.integers(len(things))], spots[rng.integers(len(spots))])
             step = step_scene(scene, goal)
-            texts = task_of(step).subtasks(step, facts_of(scene))
-            d.subtask[utterance] = texts[rng.integers(len(texts))]
+            d.subtask[utterance] = task_of(step).say_plain(goal, facts_of(scene))
             said += 1
     return said

@@ -1,12 +1,11 @@
 """Coaching: arms cost a person the same, labels touch no hand, and weak hands are weak in nothing else."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from pilab.contracts import Scale, UnknownNameError
+from pilab.contracts import PilabError, Scale, UnknownNameError
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import SUBTASK
 from pilab.evaluation.rollout import DEFAULT
@@ -33,14 +32,15 @@ LAPTOP, SMOKE = Scale.LAPTOP, Scale.SMOKE
 
 
 def test_arms_differ_as_their_names_say():
-    assert len(ARMS) == 11 and "middle, flat: labels" in ARMS and "low: random labels" in ARMS
+    assert len(ARMS) == 11 and "middle, flat: labels" in ARMS and "low: practice" in ARMS
     labels = helping(ARMS["middle: labels"], LAPTOP)
     for name, arm in ARMS.items():
         recipe = helping(arm, LAPTOP)
         assert (recipe is None) == name.endswith("nothing")
         if recipe is not None:  # the high level learns as long from anything
             assert recipe.stages[0] == labels.stages[0] and recipe.babbled == ("random" in name)
-            assert recipe.corrections == ("labels" in name) and len(recipe.stages) == 1 + ("demonstrations" in name)
+            assert recipe.corrections == ("labels" in name) and len(recipe.stages) == 2 - ("labels" in name)
+    assert helping(ARMS["low: practice"], LAPTOP) == helping(ARMS["low: demonstrations"], LAPTOP)
     assert ARMS["middle: labels"].chain is False and ARMS["middle: labels, in chains"].chain
     with pytest.raises(UnknownNameError, match="unknown arm 'shout'"):
         find_arm("shout")
@@ -52,6 +52,7 @@ def test_another_home_is_another_for_every_kind(seed):
     assert home(ARMS["low: labels"], seed) == here.name
     for look, fact in here.rows.items():
         assert there.rows[look].noun == fact.noun and there.rows[look].home != fact.home
+    assert len({str(objects.moved(k).rows) for k in coaching.SEEDS}) == len(coaching.SEEDS)
 
 
 def test_labels_touch_no_hand():
@@ -82,10 +83,16 @@ def test_from_nothing_to_rows(tmp_path):
     heard = tmp_path / "runs" / "demonstrations" / "middle-overheard-0"
     said = np.array(LeRobotDataset(heard).episode(0, [SUBTASK])[SUBTASK])
     assert labels_of(heard)[0] == 1 + int((said[1:] != said[:-1]).sum())
-    few, many = labels_of(heard)[0], sum(labels_of(heard))
-    assert (
-        affordable(heard, few * 5 / 60) == 1 and affordable(heard, many * 5 / 60) == 3 and affordable(heard, 0.0) == 1
-    )
+    assert all(text.startswith("put the ") for text in said)  # a coach says all of what comes next
+    both = [str(heard), str(tmp_path / "runs" / "demonstrations" / "rehearsed")]
+    labels = labels_of(heard)  # the episode that is held out is one of those to rehearse
+    assert affordable(both, labels[0] * 5 / 60) == (1, labels[0])
+    assert affordable(both, sum(labels[:2]) * 5 / 60) == (2, sum(labels[:2]))
+    for minutes in (0.0, 10.0):  # nothing can be said; there is not so much to be said
+        with pytest.raises(PilabError, match="collect more attempts"):
+            affordable(both, minutes)
+    (spent,) = {row.metrics["person_minutes"] for row in grid.rows if row.arm == "low: demonstrations"}
+    assert spent == 2.0  # two of a minute each
     starts = {}
     for path in (tmp_path / "runs").glob("*run-*/config.json"):
         about = json.loads(path.read_text(encoding="utf-8"))["config"]
@@ -99,5 +106,5 @@ def test_from_nothing_to_rows(tmp_path):
 def test_the_plan_says_what_is_done():
     told = EXPERIMENT.plan(LAPTOP)
     assert all(name in told for name in ARMS) and "a label costs 5 s" in told
-    assert coaching.amounts(LAPTOP)["demonstrations"] == 20
-    assert dataclasses.asdict(weakening(LAPTOP))["most"] == 30 and weakening(LAPTOP).anew == ("head",)
+    assert coaching.amounts(LAPTOP)["demonstrations"] == 10
+    assert coaching.amounts(LAPTOP)["rehearsed"] == 31 and weakening(LAPTOP).anew == ("head",)  # one is held out
