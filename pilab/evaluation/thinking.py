@@ -6,8 +6,8 @@ Design choices
   words without its name, and where it goes follows from what it is.
 * **The unit is the object**: answers about one object are nearly all right or all wrong, so rows carry its noun as a cluster
   (in every world it has another), and whether the robot ever handled it.
-* **What a thought means**: its points mean what is nearest to them, its words what they name. Who thinks nothing acts on
-  where it looks: that is its answer.
+* **What a thought means**: its points mean what is nearest to them and not too far, its words what they name; where it has
+  both, its points, as they are acted on. Who thinks nothing acts on where it looks: that is its answer.
 * **An edit** begins the thought with another's hop. Right is then what follows from the edit, whatever the picture shows.
 * Rows keep what was said and what is right in the world of the frames: where facts on the web were shuffled, what is said can
   be compared with either.
@@ -24,7 +24,7 @@ from pilab.data.web.chains import concluded, conclusion, edit, first_error
 from pilab.data.web.instructions import Framing
 from pilab.data.web.lore import Lore, find_lore
 from pilab.data.web.pictures import CAMERA, WebPictures
-from pilab.data.web.questions import Picture
+from pilab.data.web.questions import APART, Picture
 from pilab.engine import provenance
 from pilab.evaluation.statistics import Rate, wilson
 from pilab.vla.policy import VLAPolicy
@@ -68,7 +68,10 @@ def frame_quiz(
     for (k, picture, given, thing, name, home), thought in zip(asked, thoughts, strict=True):
         entity = lore.shown[given.question.object]
         said, where = concluded(thought.subtask)
-        meant, place = _pointed(thought, picture) or (_named(said, lore), where)
+        words = _named(said, lore), where
+        meant, place = pointed = _pointed(thought, picture) or words
+        told = {"by_words": words == (thing, home)} if thought.subtask else {}
+        told |= {"by_points": pointed == (thing, home)} if thought.points else {}
         marked, right = chain and given.open and not edited and not framing.signs, given.question.answer
         rows.append(
             Row(
@@ -76,8 +79,8 @@ def frame_quiz(
                 scene=f"web-{web.folder.name}-{k}", success=place == home and bool(meant),
                 metrics={
                     "thing": meant == thing, "subtask": thought.subtask == (conclusion(name, home) if edited else right),
-                    "handled": given.question.object in framing.handled,
-                    **({"left": not place and bool(meant)} if framing.signs else {}),
+                    "handled": given.question.object in framing.handled, **told,
+                    **({"left": said and (thought.subtask or "").startswith("leave ")} if framing.signs else {}),
                 },
                 clusters={
                     "object": given.question.object, "noun": entity.noun, "kind": entity.kind, "right": home, "said": place,
@@ -93,17 +96,17 @@ def frame_quiz(
 
 
 def _pointed(thought: Thought, picture: Picture) -> tuple[str, str] | None:
-    """The thing and the place that points mean: those nearest to them; None without points."""
+    """The thing and the place that points mean, "" for what is pointed past; None without points."""
     told = thought.points.get(CAMERA)
     if not told:
         return None
-    among = (("object", picture.things), ("place", picture.spots))
-    nearest = [
-        min(parts, key=lambda part: np.hypot(*np.subtract(told[role], picture.points[part])))
-        if role in told and parts else ""
-        for role, parts in among
-    ]  # fmt: skip
-    return nearest[0], nearest[1]
+    return _nearest(told.get("object"), picture.things, picture), _nearest(told.get("place"), picture.spots, picture)
+
+
+def _nearest(point: Sequence[float] | None, parts: Sequence[str], picture: Picture) -> str:
+    """The one of some parts that a point is on, or right beside."""
+    away = {} if point is None else {p: float(np.hypot(*np.subtract(point, picture.points[p]))) for p in parts}
+    return min((part for part, distance in away.items() if distance < APART), key=away.get, default="")
 
 
 def _named(name: str, lore: Lore) -> str:

@@ -3,7 +3,8 @@
 In the worlds of `thinking`, whose nouns nobody can know beforehand, arms see the same pictures and hear the same words, and
 differ in what they are taught to think. What is asked is a matter of facts (called by its name, it is to go where it belongs),
 of space (what lies there goes to the place over there), or of both (what lies there goes where it belongs). An answer is
-right when it singles out the right thing and the right place, whether by name or by pointing.
+right when it singles out the right thing and the right place: by name, or by pointing at it. There are at least two things
+and two places to choose from.
 
 The claim is a double dissociation: words help with meaning, points with space (MolmoAct, arXiv:2508.07917).
 """
@@ -53,9 +54,9 @@ def find_arm(name: str) -> Thinking:
 
 
 def framing(world: int, scale: Scale) -> Framing:
-    """Half of the looks, called in each of the ways, where the place can be pointed at."""
+    """Half of the looks, called in each of the ways, where there is something to choose from."""
     handled = objects.LOOKS if scale is Scale.SMOKE else objects.half(world)
-    return Framing(handled, tuple(FAMILIES.values()), in_view=True)
+    return Framing(handled, tuple(FAMILIES.values()), choice=True)
 
 
 def acting(name: str, world: int, scale: Scale) -> Recipe:
@@ -86,10 +87,17 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
 def examine(policy: VLAPolicy, name: str, family: str, world: int, pictures: int) -> list[Row]:
     """Rows of a family, of which `suite` is the name; `success` is the right thing and the right place."""
     asked = dataclasses.replace(framing(world, Scale.LAPTOP), called=(FAMILIES[family],))
+    chain = find_arm(name).chain and family != "space"  # where the words leave nothing open, no chain is taught
     rows = frame_quiz(
-        policy, pictures, REPORTED.start, framing=asked, facts=f"invented-{world}", chain=find_arm(name).chain, arm=name,
+        policy,
+        pictures,
+        REPORTED.start,
+        framing=asked,
+        facts=f"invented-{world}",
+        chain=chain,
+        arm=name,
         progress=False,
-    )  # fmt: skip
+    )
     return [
         dataclasses.replace(
             row, suite=family, success=bool(row.success and row.metrics["thing"]),

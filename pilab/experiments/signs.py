@@ -2,11 +2,12 @@
 
 The interview's gas leak: "you've probably never experienced that before, but you can put these things together". On the web it
 is written what ten signs mean ("where a sign says keep out, nothing may be put here"); the robot's frames show what follows
-from eight of them, two are kept back. What is asked for goes where it belongs, unless the sign in view forbids it; then it is
+from seven of them, three are kept back. What is asked for goes where it belongs, unless the sign in view forbids it; then it is
 to be left alone. Who thinks in chains says first what the sign says and what that means.
 
-Controls: signs that say nothing (nonsense), no sign at all, and arms that never read what signs mean. Who leaves everything
-alone is right about most forbidden things and wrong about all others, so that both are asked about.
+Of the signs kept back one forbids nothing, and exams ask as often about what is forbidden as about what is not: who leaves
+alone whatever stands beside an unknown sign is right half of the time. Controls: signs that say nothing (nonsense), no sign at
+all, and arms that read the same web without what signs mean.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from pilab.contracts import Row, Scale, UnknownNameError
-from pilab.data.web.instructions import ALLOWS, Framing
+from pilab.data.web.instructions import Framing
 from pilab.data.web.lore import SIGNS
 from pilab.evaluation.thinking import frame_quiz
 from pilab.experiments import Experiment, Grid, keep_rows, thinking
-from pilab.experiments.thinking import FLAT, LEARN, UNNAMED, read_up
+from pilab.experiments.thinking import FLAT, seen_first
 from pilab.training.recipes import Recipe
 from pilab.training.thoughts import AT_ONCE, Thinking
 from pilab.training.train import train
@@ -33,11 +34,9 @@ from pilab.world.scenes import REPORTED
 
 VERSION = 1  # of what is no part of a recipe: who changes it makes new runs of all
 WORLD = 0  # of nouns; what is kept back, and chance, differ between seeds
-KEPT = (
-    ("tools only", "wet paint"),
-    ("toys only", "hot"),
-    ("tools only", "hot"),
-)  # by seed; each has a likeness among the rest
+KEPT = (  # by seed: of some kinds, of all things, of nothing; each has a likeness among the rest
+    ("tools only", "wet paint", "trash"), ("toys only", "hot", "for guests"), ("tools only", "hot", "to wash"),
+)  # fmt: skip
 NONSENSE = ("blue moon", "seven cats", "so what")
 SEEDS = (0, 1, 2)
 
@@ -47,14 +46,14 @@ class Arm:
     """What is different, and nothing else is."""
 
     thinking: Thinking = AT_ONCE
-    read: bool = True  # what signs mean, and all else of the web; False: it can read what they say
+    read: bool = True  # what signs mean; False: all else of the web
 
 
 ARMS: Mapping[str, Arm] = {
     "flat": Arm(),
     "chain": Arm(Thinking(chain=True)),
-    "flat, no web": Arm(read=False),
-    "chain, no web": Arm(Thinking(chain=True), read=False),
+    "flat, meanings not read": Arm(read=False),
+    "chain, meanings not read": Arm(Thinking(chain=True), read=False),
 }
 
 
@@ -69,16 +68,22 @@ def kept(seed: int) -> tuple[str, ...]:
     return KEPT[seed % len(KEPT)]
 
 
-def spelling(arm: Arm, scale: Scale) -> Recipe:
-    """To read the letters of signs, which on the web at large are rare; beside it goes on what was seen and read."""
-    recipe = thinking.reading(thinking.ARMS[FLAT if arm.read else "flat, no web"], WORLD, scale)
+def reading(arm: Arm, scale: Scale) -> Recipe:
+    """The web, and then the letters of signs, which on the web at large are rare; beside it goes on what was seen and read."""
+    recipe = thinking.reading(thinking.ARMS[FLAT], WORLD, scale)
     *_, stage = recipe.stages
-    steps = stage.steps if scale is Scale.SMOKE else 1000
-    spells = ("spell",) * 6
-    return dataclasses.replace(
-        recipe, stages=(dataclasses.replace(stage, steps=steps),), web_signs=tuple(SIGNS),
-        questions=(*(thinking.KINDS_ASKED if arm.read else (k for k in UNNAMED if k != "sign")), *spells),
-    )  # fmt: skip
+    letters = dataclasses.replace(stage, steps=stage.steps if scale is Scale.SMOKE else 1000)
+    return dataclasses.replace(recipe, stages=(*recipe.stages, letters), **_web(arm))
+
+
+def _web(arm: Arm) -> dict[str, Any]:
+    """A sign on two of three pictures, often asked about; all kinds of questions but that for its meaning are the same."""
+    kinds = (
+        *(kind for kind in thinking.KINDS_ASKED if kind != "sign"),
+        "sign" if arm.read else "spell",
+        *("spell",) * 5,
+    )
+    return {"web_signs": (*SIGNS, *NONSENSE, *[""] * 6), "questions": kinds, "signs": arm.read}
 
 
 def framing(seed: int, scale: Scale) -> Framing:
@@ -89,16 +94,19 @@ def framing(seed: int, scale: Scale) -> Framing:
 
 def acting(name: str, seed: int, scale: Scale) -> Recipe:
     arm = find_arm(name)
-    recipe = thinking.acting(thinking.ARMS[FLAT if arm.read else "flat, no web"], WORLD, scale)
+    recipe = thinking.acting(thinking.ARMS[FLAT], WORLD, scale)
     return dataclasses.replace(
-        recipe, thinking=arm.thinking, driving=Driving(chain=arm.thinking.chain), framing=framing(seed, scale),
-        web_signs=(*SIGNS, "", ""), questions=spelling(arm, scale).questions,
-    )  # fmt: skip
+        recipe,
+        thinking=arm.thinking,
+        driving=Driving(chain=arm.thinking.chain),
+        framing=framing(seed, scale),
+        **_web(arm),
+    )
 
 
-def spell(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+def read(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     """What arms of a kind start from. config: arm, seed, scale, start; recipe and version."""
-    recipe = spelling(find_arm(config["arm"]), Scale(config["scale"]))
+    recipe = reading(find_arm(config["arm"]), Scale(config["scale"]))
     where = Path(folder) / "checkpoint"
     train(recipe, [], where, seed=config["seed"], start=config["start"], progress=False, threads=1)
     return {}
@@ -129,34 +137,41 @@ def examine(policy: VLAPolicy, name: str, exam: str, seed: int, pictures: int) -
     if exam not in EXAMS:
         raise UnknownNameError("exam", exam, EXAMS)
     words = {
-        "never handled": kept(seed), "handled": tuple(sign for sign in ALLOWS if sign not in kept(seed)),
+        "never handled": kept(seed), "handled": tuple(sign for sign in SIGNS if sign not in kept(seed)),
         "nonsense": NONSENSE, "no sign": ("",),
     }[exam]  # fmt: skip
     rows = frame_quiz(
         policy, pictures, REPORTED.start, framing=framing(seed, Scale.LAPTOP), facts=f"invented-{WORLD}",
         chain=find_arm(name).thinking.chain, signs=words, arm=name, progress=False,
     )  # fmt: skip
-    forbidden = [row.clusters["right"] == "" for row in rows]
-    return [
-        dataclasses.replace(
-            row, suite=exam, clusters={**row.clusters, "forbidden": bad},
-            metrics={**row.metrics, "decided": row.metrics["left"] == bad},
-        )
-        for row, bad in zip(rows, forbidden, strict=True)
-    ]  # fmt: skip
+    rows = [decided(row, exam) for row in rows]
+    forbidden, allowed = ([row for row in rows if row.clusters["forbidden"] == bad] for bad in (True, False))
+    if exam in ("nonsense", "no sign"):
+        return allowed
+    many = min(len(forbidden), len(allowed))  # as many of each, so that half is right by chance
+    return sorted((*forbidden[:many], *allowed[:many]), key=lambda row: row.seed)
+
+
+def decided(row: Row, exam: str) -> Row:
+    """Whether it left alone what is forbidden, and said of the rest where it goes, to wherever."""
+    bad = row.clusters["right"] == ""
+    right = bool(row.metrics["left"] if bad else row.clusters["said"])
+    return dataclasses.replace(
+        row, suite=exam, clusters={**row.clusters, "forbidden": bad}, metrics={**row.metrics, "decided": right}
+    )
 
 
 def runs(grid: Grid, scale: Scale, pictures: int, arms: Iterable[str], seed: int) -> None:
-    """These arms with one seed: first what was read and spelt, once for all."""
+    """These arms with one seed: first what was read, once for all."""
     names = [arm["arm"] for arm in grid.missing({"arm": name, "seed": seed} for name in arms)]
     about, starts = {"scale": scale.value, "version": VERSION}, {}
-    for read in dict.fromkeys(find_arm(name).read for name in names):
-        of = FLAT if read else "flat, no web"
-        before = grid.folder(LEARN, read_up(grid, [of], WORLD, scale)[of]) / "checkpoint"
-        recipe = dataclasses.asdict(spelling(ARMS[of], scale))
-        config = {"arm": of, "seed": 0, **about, "start": str(before), "recipe": recipe}
-        grid.prepare(f"{__name__}:spell", [config])
-        starts[read] = str(grid.folder(f"{__name__}:spell", config) / "checkpoint")
+    seen = seen_first(grid, scale) if names else None
+    for reads in dict.fromkeys(find_arm(name).read for name in names):
+        of = next(name for name, arm in ARMS.items() if arm.read == reads)
+        recipe = dataclasses.asdict(reading(ARMS[of], scale))
+        config = {"arm": of, "seed": 0, **about, "start": seen, "recipe": recipe}
+        grid.prepare(f"{__name__}:read", [config])
+        starts[reads] = str(grid.folder(f"{__name__}:read", config) / "checkpoint")
     configs = []
     for name in names:
         fixed = {"start": starts[find_arm(name).read], "pictures": pictures}

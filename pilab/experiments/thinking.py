@@ -40,7 +40,7 @@ from pilab.world.places import PLACES
 from pilab.world.scenes import REPORTED, sample_scene
 from pilab.world.task import name_of, task_of
 
-VERSION = 3  # of what is no part of a recipe: who changes it makes new runs of all
+VERSION = 4  # of what is no part of a recipe: who changes it makes new runs of all
 LEARN = f"{__name__}:learn"
 CHAIN = Thinking(chain=True)
 EDITED = Thinking(chain=True, edited=0.5)
@@ -89,7 +89,7 @@ HANDS: Mapping[str, Arm] = {  # called by its look, which stays true while it is
 ORACLE = "oracle, carried out"
 WORLDS = (0, 1, 2, 3, 4)
 KINDS_ASKED = tuple(kind for kind in PRACTISED if kind != "belongs")  # which is to be inferred
-UNNAMED = ("name", "caption", "colour", "relation", "point", "open", "sign")  # nothing of kinds and homes
+UNNAMED = ("name", "caption", "colour", "relation", "point", "open", "spell")  # nothing of kinds, homes and meanings
 
 
 def find_arm(name: str) -> Arm:
@@ -277,8 +277,7 @@ def runs(grid: Grid, scale: Scale, exams: Mapping[str, int], arms: Iterable[str]
 
 def read_up(grid: Grid, names: Iterable[str], world: int, scale: Scale) -> dict[str, dict[str, Any]]:
     """What arms saw and read before they think, done once for all that share it; arm → its config, filed under `LEARN`."""
-    seen = _stage(grid, "seeing", FLAT, 0, scale, None)
-    found = {}
+    seen, found = _stage(grid, "seeing", FLAT, 0, scale, None), {}
     for name in names:
         arm = find_arm(name)
         shares = next(known for known, a in ARMS.items() if (a.web, a.shuffled) == (arm.web, arm.shuffled))
@@ -286,6 +285,13 @@ def read_up(grid: Grid, names: Iterable[str], world: int, scale: Scale) -> dict[
     grid.prepare(LEARN, [seen] if found else [])
     grid.prepare(LEARN, {str(config): config for config in found.values()}.values())
     return found
+
+
+def seen_first(grid: Grid, scale: Scale) -> str:
+    """The folder of the checkpoint that has seen, and knows no name yet."""
+    seen = _stage(grid, "seeing", FLAT, 0, scale, None)
+    grid.prepare(LEARN, [seen])
+    return str(grid.folder(LEARN, seen) / "checkpoint")
 
 
 def _stage(

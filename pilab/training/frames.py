@@ -2,8 +2,8 @@
 
 Design choices
 --------------
-* A frame is a picture of the web as the robot's camera takes it, in which **every thing is one that it handles**; the words
-  leave open what is meant and where that goes: see `data.web.instructions`.
+* A frame is a picture of the web as the robot's camera takes it, and it is about **things that it handles**; the words leave
+  open what is meant and where that goes: see `data.web.instructions`.
 * What is taught is the subtask, with or without a chain before it, or where to look: see `thoughts`. Where to look for what the
   words name is a label of the heat maps, as in demonstrations; who thinks nothing has to find there what they only mean.
 * No state, one camera and no actions: cheap enough to compare a dozen ways of thinking on fresh worlds of nouns.
@@ -33,7 +33,7 @@ class Frames:
         self.able = [
             k
             for k, note in enumerate(web.pictures.notes[: web.training])
-            if note["at_work"] and framing.instructed(web.picture(k), np.random.default_rng([k, 52]))
+            if note["at_work"] and framing.fits(web.picture(k), np.random.default_rng([k, 52]))
         ]
         if not self.able:
             raise DatasetError(
@@ -49,7 +49,7 @@ class Frames:
         for index in indices:
             picture, given = web.picture(int(index)), None
             while given is None:  # in one of the ways it can be said: it was, once
-                given = self.framing.instruct(picture, asking)
+                given = self.framing.practise(picture, asking)
             question, where = given.question, given.points(picture)
             about = web.lore.shown[question.object] if given.open else None
             said = think(thinking, question.answer, about, web.lore, self.framing.handled, musing, given.sign)

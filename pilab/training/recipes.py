@@ -57,6 +57,7 @@ class Recipe:
     babbled: bool = False  # what was said is about anything instead: the control
     framing: Framing = field(default_factory=Framing)  # what single frames are about, where a stage draws some
     scrambled: bool = False  # the web's texts with their words in random order: the control
+    signs: bool = True  # the web's texts say what signs mean
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
     anew: tuple[str, ...] = ()  # parts of the VLA that are not taken over from a checkpoint to start from

@@ -261,8 +261,9 @@ def _web(recipe: Recipe, config: VLAConfig, tokenizer: Tokenizer, seed: int, pro
     if shown:
         pictures = WebPictures.open(recipe.web_pictures, body=config.body, progress=progress, signs=recipe.web_signs)
     return Web(
-        pictures, find_lore(recipe.facts), config, tokenizer, seed, kinds=recipe.questions, scrambled=recipe.scrambled
-    )
+        pictures, find_lore(recipe.facts), config, tokenizer, seed, kinds=recipe.questions, scrambled=recipe.scrambled,
+        signs=recipe.signs,
+    )  # fmt: skip
 
 
 def _habits(recipe: Recipe, before: Checkpoint | None) -> tuple[Thinking, Driving]:

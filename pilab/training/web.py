@@ -36,13 +36,13 @@ class Web:
 
     def __init__(
         self, pictures: WebPictures | None, lore: Lore, config: VLAConfig, tokenizer: Tokenizer, seed: int = 0, *,
-        kinds: Sequence[str] = tuple(ASKERS), scrambled: bool = False, held_out: int = 200,
+        kinds: Sequence[str] = tuple(ASKERS), scrambled: bool = False, signs: bool = True, held_out: int = 200,
     ) -> None:  # fmt: skip
-        """kinds: of questions. scrambled: texts with their words in random order, the control. held_out: pictures kept for
-        validation, at most one in ten.
+        """kinds: of questions. scrambled: texts with their words in random order, the control. signs: texts say what signs
+        mean. held_out: pictures kept for validation, at most one in ten.
         """
         self.pictures, self.lore, self.config, self.tokenizer, self.seed = pictures, lore, config, tokenizer, seed
-        self.kinds, self.scrambled = tuple(kinds), scrambled
+        self.kinds, self.scrambled, self.signs = tuple(kinds), scrambled, signs
         count = len(pictures) if pictures is not None else 0
         self.training = count - min(held_out, count // 10)  # pictures before this one
 
@@ -66,9 +66,9 @@ class Web:
 
     def _line(self, k: int, rng: np.random.Generator) -> tuple[str, str]:
         """A question and its answer, or "" and a text."""
-        said = text.question(self.lore, self.seed, k)
+        said = text.question(self.lore, self.seed, k, self.signs)
         if rng.random() >= ASKED or text.never_asked(said[0]):
-            said = "", text.text(self.lore, self.seed, k)
+            said = "", text.text(self.lore, self.seed, k, self.signs)
         if self.scrambled:
             mixing = np.random.default_rng([self.seed, 49, k])
             said = tuple(text.scrambled(line, mixing) for line in said)
@@ -99,7 +99,10 @@ class Web:
         said = [
             line
             for k in range(draws)
-            for line in (text.text(self.lore, self.seed, k), *text.question(self.lore, self.seed, k))
+            for line in (
+                text.text(self.lore, self.seed, k, self.signs),
+                *text.question(self.lore, self.seed, k, self.signs),
+            )
         ]
         for index in range(min(draws, self.training)):
             q = self.question(index, rng)

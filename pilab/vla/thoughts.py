@@ -101,8 +101,10 @@ def _step(tokenizer: Tokenizer, x: float) -> int:
 
 
 def _points(tokenizer: Tokenizer, pieces: Sequence[int]) -> dict[str, tuple[float, float]]:
-    """Role → (u, v), the middle of its step; what is no pair of locations is no point."""
+    """Role → (u, v), the middle of its step; what is no pair of locations is no point, and half a trace is none at all."""
     found, at = {}, 0
+    if len(pieces) > 2 * len(ROLES):
+        return found
     for role in ROLES:
         point = _point(tokenizer, pieces[at : at + 2])
         if point is not None:

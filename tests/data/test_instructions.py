@@ -49,12 +49,15 @@ def test_where_it_goes_may_be_a_matter_of_space():
 
 def test_a_framing_chooses_pictures_and_ways():
     rng = np.random.default_rng(0)
-    some = Framing((LEFT, MIDDLE, RIGHT), ("where", "there"), in_view=True)
-    assert some.instructed(PICTURE, rng) and not Framing((LEFT, MIDDLE)).instructed(PICTURE, rng)
+    some = Framing((LEFT, MIDDLE, RIGHT), ("where", "there"), choice=True)
+    assert some.fits(PICTURE, rng) and not Framing((LEFT, MIDDLE)).fits(PICTURE, rng)
+    among = Framing((LEFT,), ("noun", "there"), choice=True)  # others may be in view, and are not meant
+    told = [one for one in (among.practise(PICTURE, rng) for _ in range(60)) if one]
+    assert among.fits(PICTURE, rng) and {one.question.object for one in told} == {LEFT}
     found = [one for one in (some.instruct(PICTURE, rng) for _ in range(60)) if one]
     assert {one.open for one in found} == {True, False} and all(one.home in POINTS for one in found)
     bare = Picture({name: POINTS[name] for name in (LEFT, MIDDLE, RIGHT)}, LORE)
-    assert Framing().instruct(bare, rng) and not some.instructed(bare, rng)
+    assert Framing().instruct(bare, rng) and not some.fits(bare, rng)
     with pytest.raises(UnknownNameError, match="way to say what is meant"):
         Framing(called=("somehow",))
 
@@ -77,4 +80,4 @@ def test_what_a_sign_forbids_is_left_alone():
     for signs, picture, fits in (
         (("keep out",), open_, True), (("",), open_, False), (("", "hot"), PICTURE, True), (("hot",), PICTURE, False),
     ):  # fmt: skip
-        assert Framing((LEFT, MIDDLE, RIGHT), signs=signs).instructed(picture, rng) == fits
+        assert Framing((LEFT, MIDDLE, RIGHT), signs=signs).fits(picture, rng) == fits

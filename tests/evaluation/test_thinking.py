@@ -87,7 +87,7 @@ def test_points_mean_what_is_nearest_to_them(pictures, silent):
         def locate(self, images, tasks):
             return [self.thought(image, "", ()) for image in images["base"]]
 
-    framing = replace(FRAMING, called=("where", "there"), in_view=True)
+    framing = replace(FRAMING, called=("where", "there"), choice=True)
     policy = Pointing(pictures, framing=framing)
     policy.roles = ("object", "place")
     rows = quiz(policy, framing, chain=False)

@@ -17,7 +17,7 @@ def test_arms_differ_in_thoughts_alone():
         changed = {f.name for f in dataclasses.fields(first) if getattr(first, f.name) != getattr(other, f.name)}
         assert changed <= {"thinking", "driving"}
     assert first.thinking.silent and not first.driving.thinks and all(other.driving.thinks for other in others)
-    assert set(first.framing.called) == set(FAMILIES.values()) and first.framing.in_view
+    assert set(first.framing.called) == set(FAMILIES.values()) and first.framing.choice
     with pytest.raises(UnknownNameError, match="unknown arm 'smoke signals'"):
         find_arm("smoke signals")
 

@@ -75,7 +75,7 @@ def test_half_of_the_rows_are_corrections_and_none_has_actions(overheard, sample
 
 
 def test_a_babbling_coach_speaks_as_often_about_anything(overheard, config):
-    """The control says, at the same moments, any step with any thing and any place in view."""
+    """The control says, at the same moments, the same of any thing and any place in view."""
     d = Demonstrations([overheard], config, BODY, progress=False)
     before = d.subtask.copy()
     said = babble(d, 0)

@@ -214,7 +214,7 @@ def test_an_oracle_names_the_thing(web):
 @pytest.mark.parametrize("kind", [Thinking(points=True), Thinking(trace=True), Thinking(trace=True, words=False)])
 def test_where_to_look_is_thought_of(web, kind):
     """The labels of the heat maps know the thing that is meant; what is thought knows it, and the place, too."""
-    framing = dataclasses.replace(ALL, called=("where", "there"), in_view=True)
+    framing = dataclasses.replace(ALL, called=("where", "there"), choice=True)
     batch = Frames(web, framing, kind).draw(30, np.random.default_rng(0))
     for row in range(30):
         thought = read(T, batch.answer[row][batch.answer_mask[row]].tolist(), "base")
@@ -230,7 +230,7 @@ def test_where_to_look_is_thought_of(web, kind):
 
 
 def test_who_thinks_nothing_looks_for_what_is_meant(web):
-    framing = dataclasses.replace(ALL, called=("where", "there"), in_view=True)
+    framing = dataclasses.replace(ALL, called=("where", "there"), choice=True)
     silent, telling = (
         Frames(web, framing, thinking).draw(30, np.random.default_rng(0))
         for thinking in (Thinking(words=False), AT_ONCE)

@@ -42,7 +42,7 @@ def test_a_trace_comes_back_with_its_ends(words):
     np.testing.assert_allclose(found.trace, trace, atol=0.5 / LOCATIONS + 1e-9)
     assert found.points["base"] == {"object": found.trace[0], "place": found.trace[-1]}
     cut = write(T, words, trace=trace)[:-2]  # a number is missing
-    assert read(T, cut, "base").trace == () and set(read(T, cut, "base").points["base"]) == {"object", "place"}
+    assert read(T, cut, "base").trace == () and not read(T, cut, "base").points
 
 
 @given(st.lists(st.integers(0, T.size - 1), max_size=40))

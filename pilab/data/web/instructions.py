@@ -97,9 +97,11 @@ def mind(given: Instruction, picture: Picture, rng: np.random.Generator) -> Inst
 class Framing:
     """Which pictures, and which instructions about them."""
 
-    handled: tuple[str, ...] = objects.HANDLED  # looks: pictures that show nothing but them
+    handled: tuple[str, ...] = (
+        objects.HANDLED
+    )  # looks: what is practised on, and without a choice nothing else is in view
     called: tuple[str, ...] = ("where",)  # of CALLED; one is drawn for each instruction
-    in_view: bool = False  # only where the place can be seen
+    choice: bool = False  # only where the place can be seen, and two things and two places at least are to choose from
     signs: tuple[str, ...] = ()  # only with one of these in view, "" for none, and it is to be minded
 
     def __post_init__(self) -> None:
@@ -110,14 +112,25 @@ class Framing:
     def instruct(self, picture: Picture, rng: np.random.Generator, called: str | None = None) -> Instruction | None:
         """Something to do in a picture, said in one of the ways; None where the draw says nothing that can be meant so."""
         given = instruct(picture, rng, called or pick(self.called, rng))
-        if given is None or (self.in_view and given.home not in picture.points):
+        if given is None or (self.choice and not _is_choice(picture, given.home)):
             return None
         if self.signs and picture.sign and "sign" not in picture.points:  # a hand is in the way
             return None
         return mind(given, picture, rng) if self.signs else given
 
-    def instructed(self, picture: Picture, rng: np.random.Generator) -> bool:
-        """Whether it is one of these pictures: at least one draw in a way says something."""
+    def practise(self, picture: Picture, rng: np.random.Generator, called: str | None = None) -> Instruction | None:
+        """The same about what is handled."""
+        given = self.instruct(picture, rng, called)
+        return given if given and given.question.object in self.handled else None
+
+    def fits(self, picture: Picture, rng: np.random.Generator) -> bool:
+        """Whether it is one to practise on: in some way something can be said that is about what is handled."""
         if self.signs and picture.sign not in self.signs:
             return False
-        return set(picture.things) <= set(self.handled) and any(self.instruct(picture, rng, way) for way in self.called)
+        if not self.choice and not set(picture.things) <= set(self.handled):
+            return False
+        return any(self.practise(picture, rng, way) for way in self.called for _ in range(4))
+
+
+def _is_choice(picture: Picture, home: str) -> bool:
+    return home in picture.points and min(len(picture.things), len(picture.spots)) > 1

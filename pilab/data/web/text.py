@@ -44,12 +44,12 @@ ASK_KIND = (("where do {kinds} belong?", "{in} the {home}"), ("what belongs {in}
 ASK_SIGN = (("what does the sign {sign} mean?", "{meaning}"),)
 
 
-def sentence(lore: Lore, rng: np.random.Generator) -> str:
-    """One fact: of an entity in most cases, else of a kind or a sign."""
+def sentence(lore: Lore, rng: np.random.Generator, signs: bool = True) -> str:
+    """One fact: of an entity in most cases, else of a kind or, unless signs are left out, a sign."""
     chance = rng.random()
     if chance < 0.15:
         return _pick(BELONG, rng).format(**_kind(lore, rng))
-    if chance < 0.25:
+    if chance < 0.25 and signs:
         return _pick(MEAN, rng).format(**_sign(rng))
     return about(lore.entities[rng.integers(len(lore.entities))], rng, 1)
 
@@ -66,12 +66,14 @@ def about(entity: Entity, rng: np.random.Generator, sentences: int) -> str:
     return " ".join(facts[i].format(**words) for i in chosen)
 
 
-def text(lore: Lore, seed: int, k: int) -> str:
-    """Text k of a seed: three times out of five a document of two to four sentences, else one sentence."""
+def text(lore: Lore, seed: int, k: int, signs: bool = True) -> str:
+    """Text k of a seed: three times out of five a document of two to four sentences, else one sentence. signs: whether any says
+    what a sign means.
+    """
     rng = np.random.default_rng([seed, 42, k])
     if rng.random() < 0.6:
         return about(lore.entities[rng.integers(len(lore.entities))], rng, int(rng.integers(2, 5)))
-    return sentence(lore, rng)
+    return sentence(lore, rng, signs)
 
 
 def meant(sign: str) -> str:
@@ -79,14 +81,14 @@ def meant(sign: str) -> str:
     return MEAN[1].format(sign=sign, meaning=SIGNS[sign])
 
 
-def question(lore: Lore, seed: int, k: int) -> tuple[str, str]:
-    """Question k of a seed about what the texts say, and its answer."""
+def question(lore: Lore, seed: int, k: int, signs: bool = True) -> tuple[str, str]:
+    """Question k of a seed about what the texts say, and its answer; signs as in `text`."""
     rng = np.random.default_rng([seed, 43, k])
     chance = rng.random()
     if chance < 0.2:
         words = _kind(lore, rng)
         forms = ASK_KIND if _only(words["home"], lore.homes.values()) else ASK_KIND[:1]
-    elif chance < 0.3:
+    elif chance < 0.3 and signs:
         forms, words = ASK_SIGN, _sign(rng)
     else:
         entity = lore.entities[rng.integers(len(lore.entities))]
