@@ -42,6 +42,7 @@ CORE = {  # the dependencies of pyproject.toml, and what does not work without e
     "pytorch-lightning": "training",
     "scipy": "statistics",
     "sentencepiece": "the tokenizer",
+    "statsmodels": "what several factors do together",
     "timm": "the eyes of the model",
     "torch": "the model",
     "tqdm": "progress bars",
