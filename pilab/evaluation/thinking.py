@@ -67,11 +67,11 @@ def frame_quiz(
     origin, rows = provenance(), []
     for (k, picture, given, thing, name, home), thought in zip(asked, thoughts, strict=True):
         entity = lore.shown[given.question.object]
-        said, where = concluded(thought.subtask)
-        words = _named(said, lore), where
-        meant, place = pointed = _pointed(thought, picture) or words
-        told = {"by_words": words == (thing, home)} if thought.subtask else {}
-        told |= {"by_points": pointed == (thing, home)} if thought.points else {}
+        name_said, place_said = concluded(thought.subtask)
+        spoken, pointed = (_named(name_said, lore), place_said), _pointed(thought, picture)
+        meant, place = pointed or spoken
+        ways = {"by_words": spoken if thought.subtask else None, "by_points": pointed}
+        told = {way: answer == (thing, home) for way, answer in ways.items() if answer}
         marked, right = chain and given.open and not edited and not framing.signs, given.question.answer
         rows.append(
             Row(
@@ -80,7 +80,7 @@ def frame_quiz(
                 metrics={
                     "thing": meant == thing, "subtask": thought.subtask == (conclusion(name, home) if edited else right),
                     "handled": given.question.object in framing.handled, **told,
-                    **({"left": said and (thought.subtask or "").startswith("leave ")} if framing.signs else {}),
+                    **({"left": bool(name_said) and (thought.subtask or "").startswith("leave ")} if framing.signs else {}),
                 },
                 clusters={
                     "object": given.question.object, "noun": entity.noun, "kind": entity.kind, "right": home, "said": place,

@@ -10,6 +10,9 @@ demonstrations help where the hands are weak.
 at home, but its hands began anew and learnt from thirty demonstrations of put. `Arm` is what is done about it, in `MINUTES` of
 a person's time: what a sentence and a demonstration cost is fixed beforehand (who coaches watches anyway; that costs nothing).
 *Practice* is the control of demonstrations: the same steps, on nothing but what the hands know already.
+
+Entry: at home, the head knows what comes next (`chosen` of *low: nothing*). A shipped checkpoint that never learnt to tidy up
+fails it, and then no arm says anything.
 """
 
 from __future__ import annotations
@@ -206,7 +209,8 @@ def runs(grid: Grid, scale: Scale, arms: Iterable[str], seed: int) -> None:
     names = [arm["arm"] for arm in grid.missing({"arm": name, "seed": seed} for name in arms)]
     if not names:
         return
-    much, about = amounts(scale), {"seed": seed, "scale": scale.value, "version": VERSION}
+    much, shipped = amounts(scale), Checkpoint.load(DEFAULT).hash  # another one is another experiment
+    about = {"seed": seed, "scale": scale.value, "version": VERSION, "shipped": shipped}
     rehearsed = grid.demonstrations("rehearsed", much["rehearsed"], Collection(("put",), noise=1.0, close=0.5))
     robots = {"middle": str(DEFAULT)}
     if any(find_arm(name).bottleneck == "low" for name in names):

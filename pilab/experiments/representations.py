@@ -39,11 +39,8 @@ ARMS: Mapping[str, Thinking] = {
     "words and points": Thinking(points=True),
     "chain and points": Thinking(chain=True, points=True),
 }
-FAMILIES: Mapping[str, str] = {
-    "meaning": "noun",
-    "space": "there",
-    "both": "where",
-}  # exam → how the words say what is meant
+# exam → how the words say what is meant
+FAMILIES: Mapping[str, str] = {"meaning": "noun", "space": "there", "both": "where"}
 WORLDS = (0, 1, 2)
 
 
@@ -89,15 +86,8 @@ def examine(policy: VLAPolicy, name: str, family: str, world: int, pictures: int
     asked = dataclasses.replace(framing(world, Scale.LAPTOP), called=(FAMILIES[family],))
     chain = find_arm(name).chain and family != "space"  # where the words leave nothing open, no chain is taught
     rows = frame_quiz(
-        policy,
-        pictures,
-        REPORTED.start,
-        framing=asked,
-        facts=f"invented-{world}",
-        chain=chain,
-        arm=name,
-        progress=False,
-    )
+        policy, pictures, REPORTED.start, framing=asked, facts=f"invented-{world}", chain=chain, arm=name, progress=False
+    )  # fmt: skip
     return [
         dataclasses.replace(
             row, suite=family, success=bool(row.success and row.metrics["thing"]),

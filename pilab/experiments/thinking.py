@@ -33,7 +33,7 @@ from pilab.training.mixture import Rows
 from pilab.training.recipes import LOOKING, PRACTISED, SHORT, TINY, Recipe, Stage
 from pilab.training.thoughts import AT_ONCE, Thinking
 from pilab.training.train import train
-from pilab.vla.checkpoint import Driving
+from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.policy import VLAPolicy
 from pilab.world import objects
 from pilab.world.places import PLACES
@@ -261,6 +261,8 @@ def runs(grid: Grid, scale: Scale, exams: Mapping[str, int], arms: Iterable[str]
 
     def asked(name: str) -> dict[str, Any]:
         about = {"arm": name, "seed": world, "scale": scale.value, "version": VERSION}
+        if name in (*HANDS, ORACLE):  # other hands are another experiment
+            about["shipped"] = Checkpoint.load(DEFAULT).hash
         if name == ORACLE:
             # Black cameras say nothing of who does not look.
             mine = {exam: n for exam, n in exams.items() if exam in EPISODES and EPISODES[exam][1] != "black"}

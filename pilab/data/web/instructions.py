@@ -48,7 +48,7 @@ class Instruction:
 
 
 def instruct(picture: Picture, rng: np.random.Generator, called: str = "where") -> Instruction | None:
-    """Something to do with a thing in view; None where nothing can be meant so.
+    """Something to do with a thing in view; None where the draw says nothing that can be meant so.
 
     called: how the words say what is meant, one of CALLED. What they call by its look, the answer does too.
     """
@@ -85,21 +85,16 @@ def mind(given: Instruction, picture: Picture, rng: np.random.Generator) -> Inst
     text = pick(MINDING, rng).format(question.text)
     name, _ = concluded(question.answer)
     answer = question.answer if allowed else f"leave the {name}"
-    return replace(
-        given,
-        question=replace(question, text=text, answer=answer),
-        home=given.home if allowed else "",
-        sign=picture.sign,
-    )
+    question = replace(question, text=text, answer=answer)
+    return replace(given, question=question, home=given.home if allowed else "", sign=picture.sign)
 
 
 @dataclass(frozen=True)
 class Framing:
     """Which pictures, and which instructions about them."""
 
-    handled: tuple[str, ...] = (
-        objects.HANDLED
-    )  # looks: what is practised on, and without a choice nothing else is in view
+    # Looks that are practised on; without a choice nothing else is in view.
+    handled: tuple[str, ...] = objects.HANDLED
     called: tuple[str, ...] = ("where",)  # of CALLED; one is drawn for each instruction
     choice: bool = False  # only where the place can be seen, and two things and two places at least are to choose from
     signs: tuple[str, ...] = ()  # only with one of these in view, "" for none, and it is to be minded

@@ -45,9 +45,8 @@ class WebRecipe:
 
     seed: int = 0
     body: str = "duo"
-    signs: tuple[
-        str, ...
-    ] = ()  # words of which one stands on a sign in every picture, "" for none; without any see `SIGNED`
+    # Words of which one stands on a sign in every picture, "" for none; without any see `SIGNED`.
+    signs: tuple[str, ...] = ()
     room: ClassVar[str] = "web"
     probes: ClassVar[int] = 4
 
