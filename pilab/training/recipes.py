@@ -238,6 +238,23 @@ def robot(scale: Scale) -> Recipe:
     return dataclasses.replace(laptop(scale), **{"tasks": (*laptop(scale).tasks, *LONG), "model": model, **about})
 
 
+def refine(scale: Scale) -> Recipe:
+    """A second round on top of `robot`: first what to think, then the hands again.
+
+    A robot learns to move from a hundred frames for every one that it learns to think from; so what fails first, where words
+    decide, is the thought: it says where yoyos belong, and was told another place. Half of a step is thoughts here. Seeing,
+    reading and what the web knows are rehearsed beside it; the head goes last, because what it reads has changed.
+    """
+    about = dataclasses.replace(robot(scale), episodes=600)
+    if scale is Scale.SMOKE:
+        return about
+    thinks, hands = Rows(8, 8, 0, 8, 4, coached=48), Rows(8, 0, 448)
+    if scale is Scale.GPU:
+        thinks, hands = Rows(64, 64, 0, 64, 32, coached=384), Rows(64, 0, 2048)
+        return dataclasses.replace(about, stages=(Stage(10_000, thinks), Stage(20_000, hands, ("head",))))
+    return dataclasses.replace(about, stages=(Stage(1200, thinks), Stage(2400, hands, ("head",))), learning_rate=1e-3)
+
+
 def _web(scale: Scale, stage: Stage, pictures: int = 12_000) -> Recipe:
     """Nothing but the synthetic web: no robot, so no success to measure."""
     quick = {"validate_every": 2, "warm_up": 1} if scale is Scale.SMOKE else {}
@@ -250,6 +267,7 @@ def _web(scale: Scale, stage: Stage, pictures: int = 12_000) -> Recipe:
 
 RECIPES: Mapping[str, Callable[[Scale], Recipe]] = {
     "laptop": laptop, "practise": practise, "teach": teach, "coach": coach, "text": text, "images": images, "robot": robot,
+    "refine": refine,
 }  # fmt: skip
 
 
