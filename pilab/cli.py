@@ -474,7 +474,7 @@ def parser() -> argparse.ArgumentParser:
     p = verb(verbs, "train", train, "train a VLA", "pilab train laptop --data runs/demos --out runs/vla")
     p.add_argument(
         "recipe",
-        help="text, images, robot, laptop, practise, refine, teach or coach (these from --start), or MODULE:FUNCTION of your own",
+        help="text, images, robot, laptop; from --start: practise, refine, teach, coach; or MODULE:FUNCTION of your own",
     )
     p.add_argument("--start", metavar="CHECKPOINT", help="go on from these weights")
     p.add_argument("--data", nargs="+", metavar="DIR", help="LeRobot datasets; collects the recipe's own if not given")

@@ -1,11 +1,13 @@
 """How sure a number is: intervals for one rate, for two rates on the same trials, and for models trained anew.
 
-* One rate: Wilson's interval, which holds for few trials and for rates near 0 and 1.
+* One rate: Wilson's interval, which holds for few trials and for rates near 0 and 1. Clopper and Pearson's where an interval
+  must never promise too much, such as for safety: it is wider.
 * Two rates on the same trials: Tango's score interval. It stays within ±1, serves equivalence as well, and at a
   difference of 0 it is McNemar's test. The p-value is that of the exact McNemar test.
 * Models trained anew: seeds vary more than roll-outs do, hence Student's t over one difference for each seed.
 
 Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927) 209–212.
+C. J. Clopper and E. S. Pearson, Biometrika 26 (1934) 404–413.
 T. Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample design",
 Statistics in Medicine 17 (1998) 891–908. Q. McNemar, Psychometrika 12 (1947) 153–157. S. Holm, "A simple sequentially
 rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979) 65–70. D. J. Schuirmann (two one-sided
@@ -48,12 +50,24 @@ def wilson(k: int, n: int, confidence: float = 0.95) -> Rate:
 
     Raises `PilabError` unless 0 ≤ k ≤ n and 0 < confidence < 1.
     """
+    return _rate(k, n, confidence, "wilson")
+
+
+def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> Rate:
+    """A rate with the interval that holds the truth at least as often as `confidence` says, whatever the truth is.
+
+    Raises `PilabError` as `wilson` does.
+    """
+    return _rate(k, n, confidence, "exact")
+
+
+def _rate(k: int, n: int, confidence: float, method: str) -> Rate:
     if not 0 <= k <= n:
         raise PilabError(f"{k} successes in {n} trials; expected 0 ≤ k ≤ n")
-    _check(confidence)
+    check_confidence(confidence)
     if n == 0:
         return Rate(0, 0, None, None, None)
-    interval = binomtest(int(k), int(n)).proportion_ci(confidence, method="wilson")
+    interval = binomtest(int(k), int(n)).proportion_ci(confidence, method=method)
     return Rate(int(k), int(n), k / n, float(interval.low), float(interval.high))
 
 
@@ -119,7 +133,7 @@ def paired_difference(a: Sequence[bool], b: Sequence[bool], confidence: float = 
     The interval holds the differences that the score test does not reject. Raises `PilabError` as `mcnemar` does, and
     unless 0 < confidence < 1.
     """
-    _check(confidence)
+    check_confidence(confidence)
     test = mcnemar(a, b)
     estimate = (test.only_a - test.only_b) / test.n
     low = -_upper(test.only_b, test.only_a, test.n, confidence)
@@ -179,7 +193,7 @@ def seed_differences(
     a_by_seed, b_by_seed: seed → outcomes, booleans or numbers. Any cluster will do for a seed, such as the object where
     the claim is about objects. Raises `PilabError` for fewer than two seeds, unequal seeds or a seed without outcomes.
     """
-    _check(confidence)
+    check_confidence(confidence)
     if set(a_by_seed) != set(b_by_seed):
         raise PilabError(f"seeds {list(a_by_seed)} against {list(b_by_seed)}; expected the same on both sides")
     empty = [seed for seed in a_by_seed if not (len(a_by_seed[seed]) and len(b_by_seed[seed]))]
@@ -226,6 +240,7 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _check(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
+    """Raises `PilabError` unless it is a fraction."""
     if not 0 < confidence < 1:
         raise PilabError(f"confidence {confidence}; expected a fraction between 0 and 1, such as 0.95")

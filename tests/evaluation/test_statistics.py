@@ -15,6 +15,7 @@ from pilab.contracts import PilabError
 from pilab.evaluation.statistics import (
     Rate,
     _score,
+    clopper_pearson,
     holm,
     mcnemar,
     p_text,
@@ -46,6 +47,16 @@ def test_wilson_agrees_with_newcombe(k, n, low, high):
     rate = wilson(k, n)
     assert (rate.low, rate.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
     assert rate.rate == k / n
+
+
+@pytest.mark.parametrize(  # method 5 of the same table
+    ("k", "n", "low", "high"),
+    [(81, 263, 0.2527, 0.3676), (15, 148, 0.0578, 0.1617), (0, 20, 0.0, 0.1684), (1, 29, 0.0009, 0.1776)],
+)
+def test_clopper_pearson_agrees_with_newcombe(k, n, low, high):
+    rate = clopper_pearson(k, n)
+    assert (rate.low, rate.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert rate.low <= wilson(k, n).low or k == 0
 
 
 def test_wilson_is_symmetric():
