@@ -215,8 +215,8 @@ def evaluate(options: argparse.Namespace) -> None:
         path.touch()
     began = time.perf_counter()
     rows = rollout.evaluate(
-        options.policy, options.suite, options.episodes, options.seed, control=options.control, body=options.body,
-        arm=options.arm,
+        options.policy, options.suite, options.episodes, options.seed, control=options.control,
+        perturbed=dict(options.perturb or ()), body=options.body, arm=options.arm,
         batch=options.batch, threads=options.threads, progress=not options.json,
         on_episode=_strip_writer(Path(options.strips)) if options.strips else None,
     )  # fmt: skip
@@ -336,6 +336,15 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def severity(text: str) -> tuple[str, float]:
+    """An argument such as `light=0.5`."""
+    axis, found, share = text.partition("=")
+    try:
+        return axis, float(share if found else 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not AXIS=SEVERITY, such as light=0.5") from None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -506,6 +515,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--seed", type=int, default=600_000, help="S, the first scene seed")
     p.add_argument("--control", default="none", help="none, black, swap, scramble, paraphrase or replay")
+    p.add_argument(
+        "--perturb", nargs="+", metavar="AXIS=S", type=severity,
+        help="make every trial harder: position, things, clutter, start, light, table, camera, blur, noise, dark, delay, "
+        "freeze, joints or mumble; severity 0 to 1",
+    )  # fmt: skip
     p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
     p.add_argument(
         "--arm", help="the name in the rows, which also seeds the policy's noise; the policy's own if not given"

@@ -11,7 +11,7 @@ import itertools
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from pilab.contracts import (
 from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
 from pilab.evaluation.judging import Judge
+from pilab.evaluation.perturbations import check, perturb, told
 from pilab.evaluation.statistics import Rate, wilson
 from pilab.robots.bridges.openpi import RemotePolicy
 from pilab.robots.executor import Command, Executor
@@ -109,6 +110,7 @@ def evaluate(
     seed: int = REPORTED.start,
     *,
     control: str = "none",
+    perturbed: Mapping[str, float] | None = None,
     body: str = "duo",
     arm: str | None = None,
     scenes: Iterable[Scene] | None = None,
@@ -122,12 +124,19 @@ def evaluate(
     """Run a policy on a suite (or on given scenes) and return one row per episode, in the order of the scenes.
 
     arm: the name under which the rows stand; it also seeds the policy's noise. on_episode: called with every outcome and
-    what a film of it needs. judged: rows say at how many of its steps what it had in mind was right (metric `chosen`, see
+    what a film of it needs. perturbed: axis of `perturbations` → severity; rows stand under a control of that name and with
+    the scene as it was. judged: rows say at how many of its steps what it had in mind was right (metric `chosen`, see
     `judging`). replan_interval: steps executed of each chunk, if not as the policy says. Raises
     `UnknownNameError`, or `PolicyError` where a control makes no sense for the policy.
     """
     if control not in CONTROLS:
         raise UnknownNameError("control", control, list(CONTROLS))
+    severities = dict(perturbed or {})
+    check(severities)
+    if severities and control == "replay":
+        raise PolicyError("replay plays back what was done in the plain scene; it says nothing about a perturbed one")
+    if "mumble" in severities and control in ("swap", "scramble", "paraphrase"):
+        raise PolicyError(f"control {control!r} and the axis 'mumble' both change the words; choose one")
     embodiment = find_body(body)
     name = arm or (Path(policy).name if isinstance(policy, str) else type(policy).__name__)
     if isinstance(policy, str):
@@ -152,25 +161,26 @@ def evaluate(
     executor = Executor(policy, embodiment, replan_interval=replan_interval, arm=name)
     reels = {s.hash: Reel() for s in asked} if on_episode else {}
     judges = {s.hash: Judge() for s in asked} if judged else {}
-    trials = (
-        CONTROLS[control](
-            Trial(s, watch=_watching(reels.get(s.hash), judges.get(s.hash)), cameras=executor.cameras if reels else ()),
-            np.random.default_rng([s.seed, zlib.crc32(control.encode())]),
-        )
-        for s in asked
-    )
+
+    def trial(scene: Scene) -> Trial:
+        watch = _watching(reels.get(scene.hash), judges.get(scene.hash))
+        plain = Trial(scene, watch=watch, cameras=executor.cameras if reels else ())
+        harder = perturb(plain, severities) if severities else plain
+        return CONTROLS[control](harder, np.random.default_rng([scene.seed, zlib.crc32(control.encode())]))
+
+    under = ", ".join(name for name in (control, told(severities)) if name != "none") or "none"
     order = {key: i for i, key in enumerate(s.hash for s in asked)}
     rows: list[Row | None] = [None] * len(asked)
     bar = tqdm(
         total=len(asked),
-        desc=f"{name} · {suite}" + (f" · {control}" if control != "none" else ""),
+        desc=f"{name} · {suite}" + (f" · {under}" if under != "none" else ""),
         disable=not progress,
     )
     origin = provenance()
     with bar:
-        for outcome in simulate(executor, trials, batch=batch, threads=threads):
-            key = outcome.trial.scene.hash
-            row = make_row(outcome, name, suite, control, executor.privileged, origin)
+        for outcome in simulate(executor, map(trial, asked), batch=batch, threads=threads):
+            key = (outcome.trial.of or outcome.trial.scene).hash
+            row = make_row(outcome, name, suite, under, executor.privileged, origin)
             if judged:
                 row = dataclasses.replace(row, metrics={**row.metrics, "chosen": judges.pop(key).share})
             rows[order[key]] = dataclasses.replace(row, checkpoint=getattr(policy, "fingerprint", ""))
@@ -205,14 +215,14 @@ def make_row(outcome: Outcome, arm: str, suite: str, control: str, privileged: b
     """The row of one episode."""
     scene, monitor = outcome.trial.scene, outcome.monitor
     said = outcome.trial.spoken or scene
-    heard = control != "scramble"  # nothing was said that could be followed
+    heard = "scramble" not in control  # else nothing was said that could be followed
     return Row(
         unit="episode",
         arm=arm,
         suite=suite,
         control=control,
         seed=scene.seed,
-        scene=scene.hash,
+        scene=(outcome.trial.of or scene).hash,  # as it was, so that a perturbed trial and the plain one are a pair
         success=monitor.success,
         metrics={**monitor.metrics(), "followed": outcome.followed.success if heard else None},
         clusters={"verb": scene.goal.verb, "object": scene.goal.object, "place": scene.goal.place or ""},

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import mujoco
 import numpy as np
 
 from pilab.contracts import SCENE, Observation, Scene, Thought
@@ -26,6 +27,8 @@ class Trial:
 
     scene: Scene  # the world, and the goal that `success` scores
     spoken: Scene | None = None  # the same world with another goal and instruction, where a control says something else
+    of: Scene | None = None  # the scene as it was, where this one was perturbed
+    tune: Callable[[mujoco.MjSpec], None] | None = None  # changes the world in ways that a scene does not say
     view: Callable[[Observation], Observation] | None = None  # what a control does to the observation
     watch: Callable[[World, Observation, Command], None] | None = None  # called before each step: recorders, films
     points: bool = False  # observe where everything is, for recorders
@@ -74,7 +77,7 @@ class _Running:
     def __init__(self, trial: Trial, executor: Executor) -> None:
         self.trial, self.began = trial, time.perf_counter()
         said = trial.spoken or trial.scene
-        self.world = World(trial.scene)
+        self.world = World(trial.scene, trial.tune)
         self.monitor = Monitor(self.world, trial.scene.goal)
         self.followed = self.monitor if trial.spoken is None else Monitor(self.world, said.goal)
         self.episode = executor.begin(said.instruction, trial.scene.seed)
