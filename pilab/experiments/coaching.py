@@ -28,6 +28,7 @@ import numpy as np
 from pilab.contracts import PilabError, Policy, Row, Scale, UnknownNameError
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import SPEAKER, SUBTASK
+from pilab.data.web.chains import HOPS
 from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.experiments import Experiment, Grid, keep_rows
 from pilab.robots.collection import Recipe as Collection
@@ -43,7 +44,7 @@ from pilab.world import objects
 from pilab.world.scenes import REPORTED, sample_scene
 
 VERSION = 1  # of what is no part of a recipe: who changes it makes new runs of all
-LABEL, DEMONSTRATION = 5, 60  # seconds of a person that each costs
+LABEL, DEMONSTRATION = 5, 60  # seconds of a person that a sentence, and an episode, costs
 MINUTES = 10  # that are spent on either
 HORIZONS: Mapping[int, str] = {  # things to be put away, each a subtask or two
     number: f"pilab.world.tasks.tidy:{name}" for number, name in ((1, "ONE"), (2, "TWO"), (3, "THREE"))
@@ -60,6 +61,11 @@ class Arm:
     chain: bool = False  # labels teach a chain that leads to what was said, and it thinks in chains
     babbled: bool = False  # as many labels, about anything: the control
     flat: bool = False  # it acts on the instruction: labels can only have made its trunk better
+
+    @property
+    def seconds(self) -> int:
+        """What a label costs: a sentence, or as many as lead to it in a chain."""
+        return LABEL * (1 + len(HOPS) * self.chain)
 
     @property
     def name(self) -> str:
@@ -126,8 +132,8 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     high, minutes, spent = low, 0.0, 0.0
     if recipe is not None:
         if arm.help == "labels":
-            most, labels = affordable(config["data"], config["minutes"])
-            recipe, spent = dataclasses.replace(recipe, most=most), labels * LABEL / 60
+            most, labels = affordable(config["data"], config["minutes"], arm.seconds)
+            recipe, spent = dataclasses.replace(recipe, most=most), labels * arm.seconds / 60
         if arm.help == "demonstrations":
             spent = len(LeRobotDataset(config["data"][0]).episodes) * DEMONSTRATION / 60
         high = train(
@@ -166,14 +172,15 @@ def examine(policy: Policy, arm: Arm, horizon: int, episodes: int, seed: int) ->
     ]  # fmt: skip
 
 
-def affordable(folders: Sequence[str], minutes: float) -> tuple[int, int]:
+def affordable(folders: Sequence[str], minutes: float, seconds: int = LABEL) -> tuple[int, int]:
     """How many attempts of the first dataset, of those that are learnt from and from the first on, a person can label in that
-    time, and with how many sentences: whenever something else is right, that costs one. Raises `PilabError` for too few.
+    time, and with how many labels of so many seconds: whenever something else is right, that costs one. Raises `PilabError`
+    for too few.
     """
     labels = labels_of(folders[0])
     kept = kept_back([len(LeRobotDataset(folder).episodes) for folder in folders])
     spent = np.cumsum([many for k, many in enumerate(labels) if k not in kept])
-    most, allowed = int(np.searchsorted(spent, minutes * 60 / LABEL, side="right")), int(minutes * 60 / LABEL)
+    most, allowed = int(np.searchsorted(spent, minutes * 60 / seconds, side="right")), int(minutes * 60 / seconds)
     if not 0 < most < len(spent):
         raise PilabError(
             f"{len(spent)} attempts to learn from hold {spent[-1]} labels, the first of them {spent[0]}; {minutes} minutes are "
@@ -240,10 +247,11 @@ def gathered(grid: Grid, arm: Arm, robot: str, seed: int, much: Mapping[str, Any
 
 
 def plan(scale: Scale) -> str:
-    much = amounts(scale)
+    much, chained = amounts(scale), ARMS["middle: labels, in chains"].seconds
     return (
         f"{len(ARMS)} arms with {len(much['seeds'])} seeds: {'; '.join(ARMS)}.\n"
-        f"{MINUTES} minutes of a person: a label costs {LABEL} s, a demonstration {DEMONSTRATION} s.\n"
+        f"{MINUTES} minutes of a person: a label costs {LABEL} s, a demonstration {DEMONSTRATION} s, "
+        f"a label in a chain {chained} s.\n"
         f"Episodes of each number of things: {', '.join(f'{k}: {n}' for k, n in much['exams'].items())}."
     )
 

@@ -88,6 +88,10 @@ def test_from_nothing_to_rows(tmp_path):
     labels = labels_of(heard)  # the episode that is held out is one of those to rehearse
     assert affordable(both, labels[0] * 5 / 60) == (1, labels[0])
     assert affordable(both, sum(labels[:2]) * 5 / 60) == (2, sum(labels[:2]))
+    assert affordable(both, labels[0] * 20 / 60, ARMS["middle: labels, in chains"].seconds) == (
+        1,
+        labels[0],
+    )  # four sentences each
     for minutes in (0.0, 10.0):  # nothing can be said; there is not so much to be said
         with pytest.raises(PilabError, match="collect more attempts"):
             affordable(both, minutes)
