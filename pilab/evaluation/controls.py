@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from pilab.contracts import Observation, PolicyError
+from pilab.contracts import PolicyError
+from pilab.evaluation.glasses import dimmed, pictures
 from pilab.robots.simulated import Trial
 from pilab.world.scenes import alternatives, find_body
 from pilab.world.task import respoken, task_of
@@ -28,11 +29,8 @@ from pilab.world.task import respoken, task_of
 
 def black(trial: Trial, rng: np.random.Generator) -> Trial:
     """All cameras black."""
-    return dataclasses.replace(trial, view=_darken)
-
-
-def _darken(observation: Observation) -> Observation:
-    return {k: np.zeros_like(v) if k.startswith("observation.images.") else v for k, v in observation.items()}
+    before, dark = trial.view, dimmed(pictures, 0.0)
+    return dataclasses.replace(trial, view=(lambda seen: dark(before(seen))) if before else dark)
 
 
 def swap(trial: Trial, rng: np.random.Generator) -> Trial:

@@ -21,22 +21,20 @@ import dataclasses
 import itertools
 import math
 import zlib
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
-from pilab.contracts import STATE, Goal, Observation, PilabError, Scene, SceneError, UnknownNameError
+from pilab.contracts import STATE, Goal, PilabError, Scene, SceneError, UnknownNameError
+from pilab.evaluation.glasses import Glasses, blurred, dimmed, grainy, late, pictures, stuttering
 from pilab.robots.simulated import Trial
 from pilab.world import objects
 from pilab.world.scenes import OBJECT_ZONE, Rejected, check_reach, clear, find_body
 from pilab.world.task import facts_of, respoken, steps_of, task_of
 
 Change = Callable[[Trial, float, np.random.Generator], Trial]
-IMAGES = "observation.images."
 APART = 0.075  # m between the centres of things, where one is moved or added: the hand still fits between them
 TRIES = 200
 
@@ -206,68 +204,41 @@ def camera(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
 
 
 # ------------------------------------------------------------------------------------------------------------ what is seen
-def _seen(trial: Trial, look: Callable[[Observation], Observation], always: bool = False) -> Trial:
-    """Through one more pair of glasses. always: they have to see every step, whether the policy looks or not."""
+def _seen(trial: Trial, glasses: Glasses, always: bool = False) -> Trial:
+    """Through one more pair. always: it has to see every step, whether the policy looks or not."""
     before = trial.view
-    return dataclasses.replace(
-        trial, view=(lambda seen: look(before(seen))) if before else look, cameras=None if always else trial.cameras
-    )
-
-
-def _pictures(seen: Observation, change: Callable[[np.ndarray], np.ndarray]) -> Observation:
-    return {k: change(v) if k.startswith(IMAGES) else v for k, v in seen.items()}
+    view = (lambda seen: glasses(before(seen))) if before else glasses
+    return dataclasses.replace(trial, view=view, cameras=None if always else trial.cameras)
 
 
 def blur(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
     """Pictures are out of focus."""
-    return _seen(trial, lambda seen: _pictures(seen, lambda v: gaussian_filter(v, (2.5 * severity, 2.5 * severity, 0))))
+    return _seen(trial, blurred(pictures, 2.5 * severity))
 
 
 def noise(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
     """Pictures are grainy."""
-
-    def grain(picture: np.ndarray) -> np.ndarray:
-        return np.clip(picture + rng.normal(0, 50 * severity, picture.shape), 0, 255).astype(np.uint8)
-
-    return _seen(trial, lambda seen: _pictures(seen, grain))
+    return _seen(trial, grainy(pictures, 50 * severity, rng))
 
 
 def dark(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
     """Pictures are underexposed."""
-    return _seen(trial, lambda seen: _pictures(seen, lambda v: (v * (1 - 0.9 * severity)).astype(np.uint8)))
+    return _seen(trial, dimmed(pictures, 1 - 0.9 * severity))
 
 
 def delay(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
     """Pictures come late; joints do not."""
-    late: deque[Observation] = deque(maxlen=round(10 * severity) + 1)
-
-    def look(seen: Observation) -> Observation:
-        late.append({k: v for k, v in seen.items() if k.startswith(IMAGES)})
-        return {**seen, **late[0]}
-
-    return _seen(trial, look, always=True)
+    return _seen(trial, late(pictures, round(10 * severity)), always=True)
 
 
 def freeze(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
     """Pictures stand still for a while, again and again."""
-    kept: dict[str, np.ndarray] = {}
-
-    def look(seen: Observation) -> Observation:
-        if not kept or rng.random() > 0.95 * severity:
-            kept.update({k: v for k, v in seen.items() if k.startswith(IMAGES)})
-        return {**seen, **kept}
-
-    return _seen(trial, look, always=True)
+    return _seen(trial, stuttering(pictures, lambda: rng.random() > 0.95 * severity), always=True)
 
 
 def joints(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
     """What the robot feels of its joints and grippers is inexact."""
-
-    def look(seen: Observation) -> Observation:
-        felt = seen[STATE]
-        return {**seen, STATE: (felt + rng.normal(0, 0.1 * severity, felt.shape)).astype(felt.dtype)}
-
-    return _seen(trial, look)
+    return _seen(trial, grainy(lambda key: ... if key == STATE else None, 0.1 * severity, rng))
 
 
 # ------------------------------------------------------------------------------------------------------------ what is said

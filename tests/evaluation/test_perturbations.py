@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pilab.contracts import STATE, TASK, PilabError, PolicyError, SceneError, UnknownNameError, image_key
-from pilab.evaluation.perturbations import AXES, IMAGES, check, perturb, told
+from pilab.evaluation.glasses import IMAGES
+from pilab.evaluation.perturbations import AXES, check, perturb, told
 from pilab.evaluation.rollout import evaluate
 from pilab.robots.simulated import Trial
 from pilab.world import objects

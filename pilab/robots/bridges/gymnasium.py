@@ -199,22 +199,24 @@ class _Frame(NamedTuple):
 def evaluate_gym(
     robot: GymRobot, policy: Policy, seeds: Iterable[int], *, most_steps: int = 300, arm: str = "policy",
     score: Callable[[GymRobot], bool] = lambda robot: robot.outcome.success, replan_interval: int | None = None,
-    recorder: Recorder | None = None,
+    recorder: Recorder | None = None, glasses: Callable[[int], Callable[[Observation], Observation]] | None = None,
 ) -> list[Row]:  # fmt: skip
     """One row per seed, through the Executor, in simulated time. score: what counts as success, asked after every step.
 
-    The environment must be connected. recorder: keeps the episodes that succeed. metrics: `reward` (its sum), `best` (of one
+    The environment must be connected. recorder: keeps the episodes that succeed. glasses: seed → what the policy's observations
+    look like; see `evaluation.ablation`. metrics: `reward` (its sum), `best` (of one
     step).
     """
     executor, rows = Executor(policy, robot.embodiment, arm=arm, replan_interval=replan_interval), []
     for seed in seeds:
         robot.reset(seed)
         episode, done = executor.begin(robot.task, seed), False
+        look = glasses(seed) if glasses else None
         if recorder is not None:
             recorder.start()
         while not done and not robot.outcome.over and robot.outcome.steps < most_steps:
             observation = robot.get_observation()
-            command = executor.step([episode], [observation])[0]
+            command = executor.step([episode], [look(observation) if look else observation])[0]
             sent = robot.send_action(command.executed)
             if recorder is not None:
                 recorder.see(

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from pilab.contracts import ACTION, STATE, TASK, Policy, image_key
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.recorder import Recorder
+from pilab.evaluation.ablation import ablate
 from pilab.robots.bridges.gymnasium import GymError, GymRobot, evaluate_gym
 from pilab.robots.loop import ControlLoop
 from pilab.robots.operator import Operator
@@ -92,6 +93,30 @@ class Straight(Policy):
 
     def act(self, observation, thought):
         return np.repeat(self.env.goal[None, None], 4, axis=1)
+
+
+class Looks(Policy):
+    """Goes to where it sees red."""
+
+    def act(self, observation, thought):
+        red = observation[image_key("pixels_top")].astype(int) @ [1, -1, 0] > 200
+        rows, columns = (red.any(axis).argmax(1) + 3 for axis in (2, 1))
+        return np.stack([columns / 63, rows / 47], 1)[:, None].astype(np.float32)
+
+
+def test_what_does_a_policy_need_of_what_it_senses(dot):
+    """Sensors of an environment of somebody else's, taken one by one: in a few lines."""
+    with dot.robot() as robot:
+        rows = ablate(
+            body=robot.embodiment,
+            run=lambda glasses, always: evaluate_gym(robot, Looks(), range(6), glasses=glasses, most_steps=25),
+        )
+    done = {arm: sum(r.success for r in rows if r.arm == arm) for arm in dict.fromkeys(r.arm for r in rows)}
+    assert list(done) == [
+        "all sensors", "black pixels_top", "black state", "black clock", "black pixels_top + state + clock"
+    ]  # fmt: skip
+    assert done["all sensors"] == done["black state"] == done["black clock"] == 6
+    assert done["black pixels_top"] == done["black pixels_top + state + clock"] <= 2  # a corner is sometimes right
 
 
 def test_what_there_is_is_found(dot):

@@ -1,0 +1,159 @@
+"""What does a policy need of what it senses? Take sensors away, one by one and together, and count what still goes.
+
+Works on any policy, in any world that gives episodes: ours, an environment of somebody else's, a policy at the other end of a
+wire. Only what reaches the policy is changed.
+
+Design choices
+--------------
+* **A sensor is a named part of the observation**: a camera, the joints, the grippers, whatever else the body reads.
+* **A way to take it** (`WAYS`): `remove` leaves it out, and a policy that cannot do without says so itself; `black` is all
+  zeros, as of a loose cable; `freeze` keeps what it read first; `noise`, `blur` and `delay` leave some of it.
+* **Controls always run**: all sensors (what is lost is lost from there), and none of them in each way: who does as well without
+  any sensor does not sense at all, and the world, not the policy, does the task.
+* Every arm has the same scenes and the same noise of the policy, so that arms are pairs. The rows of an arm are named by what
+  was taken: `black left_wrist + right_wrist`.
+
+A policy that was never without a sensor may fail for being surprised. What it could learn to do without, retraining tells.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pilab.contracts import STATE, Embodiment, Observation, PilabError, Policy, Row, UnknownNameError, image_key
+from pilab.evaluation.glasses import Glasses, Where, blurred, dimmed, grainy, late, stuttering
+from pilab.evaluation.rollout import evaluate
+from pilab.world.scenes import find_body
+
+WHOLE = "all sensors"  # the arm from which nothing was taken
+WAYS = ("remove", "black", "freeze", "noise", "blur", "delay")
+LATE = 10  # control steps
+GRAIN = {"picture": 50.0, "joints": 0.1, "other": 1.0}  # standard deviation: grey levels, rad, what it reads in
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """A part of the observation."""
+
+    name: str
+    key: str
+    part: Any = ...  # an index into the value; ... for all of it
+    kind: str = "other"  # "picture", "joints" or "other"
+
+
+def sensors_of(body: Embodiment) -> dict[str, Sensor]:
+    """What a body senses, by name: its cameras, its joints and grippers (or channels), its further readings."""
+    found = [Sensor(camera.name, image_key(camera.name), kind="picture") for camera in body.cameras]
+    grippers = np.array([name.endswith("_gripper") for name in body.action.names])
+    if body.arms:
+        found += [Sensor("joints", STATE, ~grippers, "joints"), Sensor("grippers", STATE, grippers, "joints")]
+    else:
+        found.append(Sensor("state", STATE, kind="joints"))
+    found += [Sensor(reading.name, reading.key) for reading in body.sensors]
+    return {sensor.name: sensor for sensor in found}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """These sensors, taken in a way."""
+
+    sensors: tuple[Sensor, ...]
+    way: str
+
+    @property
+    def name(self) -> str:
+        """Of the arm."""
+        return f"{self.way} {' + '.join(sensor.name for sensor in self.sensors)}" if self.sensors else WHOLE
+
+    @property
+    def always(self) -> bool:
+        """Whether it has to see every step, looked at or not."""
+        return self.way in ("freeze", "delay")
+
+    def glasses(self, seed: int) -> Glasses:
+        """A pair for one episode."""
+        looks = [self._one(sensor, np.random.default_rng([seed, k])) for k, sensor in enumerate(self.sensors)]
+
+        def look(seen: Observation) -> Observation:
+            return functools.reduce(lambda now, glasses: glasses(now), looks, seen)
+
+        return look
+
+    def _one(self, sensor: Sensor, rng: np.random.Generator) -> Glasses:
+        where: Where = {sensor.key: sensor.part}.get
+        if self.way == "remove":
+            return lambda seen: {key: value for key, value in seen.items() if key != sensor.key}
+        return {
+            "black": lambda: dimmed(where, 0.0),
+            "freeze": lambda: stuttering(where, lambda: False),
+            "noise": lambda: grainy(where, GRAIN[sensor.kind], rng),
+            "blur": lambda: blurred(where, 2.5),
+            "delay": lambda: late(where, LATE),
+        }[self.way]()
+
+
+def lattice(sensors: Mapping[str, Sensor], ways: Sequence[str] = ("black",), most: int = 1) -> list[Taken]:
+    """What to try: every set of at most so many sensors, in every way, and all of them at once; first of all, nothing taken.
+
+    Where a way makes no sense for a sensor (blurred joints, part of a state left out) that set is left out. Raises
+    `UnknownNameError` for an unknown way, `PilabError` for no sensors.
+    """
+    if unknown := [way for way in ways if way not in WAYS]:
+        raise UnknownNameError("way", unknown[0], list(WAYS))
+    if not sensors or most < 1:
+        raise PilabError(f"{len(sensors)} sensors, sets of at most {most}; expected at least one of each")
+    found = [Taken((), "black")]
+    for way in ways:
+        able = [sensor for sensor in sensors.values() if _able(sensor, way)]
+        sizes = dict.fromkeys((*range(1, min(most, len(able)) + 1), len(able)))
+        found += [Taken(chosen, way) for n in sizes if n for chosen in itertools.combinations(able, n)]
+    return found
+
+
+def _able(sensor: Sensor, way: str) -> bool:
+    return not (way == "blur" and sensor.kind != "picture") and not (way == "remove" and sensor.part is not ...)
+
+
+Run = Callable[[Callable[[int], Glasses] | None, bool], Sequence[Row]]
+
+
+def ablate(
+    policy: Policy | str | None = None, sensors: Iterable[str] = (), ways: Sequence[str] = ("black",), most: int = 1, *,
+    body: str | Embodiment = "duo", run: Run | None = None, **episodes: Any,
+) -> list[Row]:  # fmt: skip
+    """Rows of a policy with all its sensors, and of it without each set of them.
+
+    sensors: names of `sensors_of(body)`; by default all. ways, most: see `lattice`. episodes: what `rollout.evaluate` takes,
+    such as suite, episodes, seed. run: a world of your own: given glasses for each seed (None: nothing is taken) and whether
+    they have to see every step, it returns its rows; then policy and episodes are its own affair. Raises `UnknownNameError`
+    for a sensor that the body has not.
+
+    `ablate("default", ["base", "left_wrist", "right_wrist"], ["black", "freeze"], most=3, suite="put", episodes=100)`
+    """
+    known = sensors_of(find_body(body) if isinstance(body, str) else body)
+    names = list(sensors) or list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise UnknownNameError("sensor", unknown[0], list(known))
+    if run is None:
+        if policy is None:
+            raise PilabError("no policy and no run; expected a policy to evaluate, or a function that does")
+        run = functools.partial(_evaluate, policy, **{"body": body, "suite": "put", **episodes})
+    rows: list[Row] = []
+    for taken in lattice({name: known[name] for name in names}, ways, most):
+        found = run(taken.glasses if taken.sensors else None, taken.always)
+        about = {"taken": " + ".join(sensor.name for sensor in taken.sensors) or "nothing", "way": taken.way}
+        rows += [dataclasses.replace(row, arm=taken.name, clusters={**row.clusters, **about}) for row in found]
+    return rows
+
+
+def _evaluate(
+    policy: Policy | str, glasses: Callable[[int], Glasses] | None, always: bool, **episodes: Any
+) -> list[Row]:
+    return evaluate(policy, arm="ablated", glasses=glasses, always=always, **episodes)  # the same noise for all arms

@@ -1,0 +1,109 @@
+"""Sensors, taken one by one and together: only what reaches the policy changes, and controls always run."""
+
+import numpy as np
+import pytest
+
+from pilab.contracts import STATE, PilabError, Policy, PolicyError, UnknownNameError, image_key
+from pilab.evaluation.ablation import WAYS, WHOLE, Taken, ablate, lattice, sensors_of
+from pilab.evaluation.glasses import IMAGES
+from pilab.world.bodies.duo import BODY
+from pilab.world.environment import World
+from pilab.world.scenes import VALIDATION, sample_scene
+
+SENSORS = sensors_of(BODY)
+QUIET = {"progress": False, "threads": 2}
+
+
+def readings(count=4):
+    """What a robot that moves reads, step by step."""
+    world = World(sample_scene(VALIDATION.start))
+    target = np.where(SENSORS["grippers"].part, 0.3, np.array(BODY.home) + 0.3)
+    found = []
+    for _ in range(count):
+        found.append(world.observe())
+        world.step(target)
+    return found
+
+
+SEEN = readings(14)
+
+
+def test_what_a_body_senses():
+    assert list(SENSORS) == ["base", "left_wrist", "right_wrist", "joints", "grippers"]
+    assert SENSORS["grippers"].part.sum() == 2 and not (SENSORS["grippers"].part & SENSORS["joints"].part).any()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SENSORS)
+def test_only_what_is_taken_changes(name, way):
+    if Taken((SENSORS[name],), way) not in lattice({name: SENSORS[name]}, [way]):
+        assert way in ("blur", "remove") and name in ("joints", "grippers")
+        return
+    look, sensor = Taken((SENSORS[name],), way).glasses(0), SENSORS[name]
+    for before, after in ((seen, look(seen)) for seen in SEEN):
+        assert {key for key in before if key not in after} == ({sensor.key} if way == "remove" else set())
+        for key in after:
+            if key != sensor.key:
+                assert after[key] is before[key] or np.array_equal(after[key], before[key])
+            elif sensor.part is not ...:
+                assert np.array_equal(after[key][~sensor.part], before[key][~sensor.part])
+    if way != "remove":
+        last, now = SEEN[-1][sensor.key][sensor.part], after[sensor.key][sensor.part]
+        assert now.dtype == last.dtype and now.shape == last.shape
+        then = {"freeze": SEEN[0], "delay": SEEN[-11]}.get(way)
+        if then is not None:
+            assert np.array_equal(now, then[sensor.key][sensor.part])
+        else:
+            assert not np.array_equal(now, last) and (way != "black" or not now.any())
+
+
+def test_the_lattice():
+    cameras = {name: SENSORS[name] for name in ("base", "left_wrist", "right_wrist")}
+    names = [taken.name for taken in lattice(cameras, most=2)]
+    assert names[:3] == [WHOLE, "black base", "black left_wrist"] and len(names) == 1 + 3 + 3 + 1
+    assert names[-1] == "black base + left_wrist + right_wrist"  # the control, whatever is asked for
+    assert len(lattice(cameras, ["black", "freeze"], most=3)) == 1 + 2 * 7
+    assert [t.name for t in lattice({"joints": SENSORS["joints"]}, ["blur"])] == [WHOLE]
+    with pytest.raises(UnknownNameError, match="unknown way 'melt'"):
+        lattice(cameras, ["melt"])
+    with pytest.raises(PilabError, match="0 sensors"):
+        lattice({})
+
+
+class Fumbler(Policy):
+    """Lifts an arm for as long as the camera above shows anything, and says what it was shown."""
+
+    def __init__(self) -> None:
+        self.shown = []
+
+    def act(self, observation, thought):
+        self.shown.append({key: np.array(value) for key, value in observation.items() if key.startswith(IMAGES)})
+        chunk = np.repeat(observation[STATE][:, None], 5, axis=1)
+        return chunk + 0.1 * observation[image_key("base")].any((1, 2, 3))[:, None, None]
+
+
+def test_in_our_world_arms_are_pairs():
+    policy = Fumbler()
+    rows = ablate(policy, ["base", "left_wrist"], suite="put", episodes=2, **QUIET)
+    arms = list(dict.fromkeys(row.arm for row in rows))
+    assert arms == [WHOLE, "black base", "black left_wrist", "black base + left_wrist"]
+    assert len({(row.scene, row.seed) for row in rows}) == 2 and len(rows) == 8
+    assert {row.clusters["taken"] for row in rows} == {"nothing", "base", "left_wrist", "base + left_wrist"}
+    dark = [{key: not seen[key].any() for key in seen} for seen in policy.shown]
+    found = {tuple(sorted(key.removeprefix(IMAGES) for key, none in seen.items() if none)) for seen in dark}
+    assert found == {(), ("base",), ("left_wrist",), ("base", "left_wrist")}
+
+
+def test_who_is_told_everything_needs_no_camera():
+    rows = ablate("demonstrator", ["base"], ["black", "delay"], suite="put", episodes=2, **QUIET)
+    assert len(rows) == 6 and all(row.success for row in rows)
+    assert len({row.steps for row in rows if row.seed == rows[0].seed}) == 1
+
+
+def test_who_cannot_do_without_says_so():
+    with pytest.raises(PolicyError, match="left_wrist"):
+        ablate("default", ["left_wrist"], ["remove"], episodes=1, **QUIET)
+    with pytest.raises(UnknownNameError, match="unknown sensor 'nose'"):
+        ablate("hold", ["nose"])
+    with pytest.raises(PilabError, match="no policy and no run"):
+        ablate(sensors=["base"])
