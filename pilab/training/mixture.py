@@ -27,7 +27,7 @@ from pilab.data.web.lore import find_lore
 from pilab.training.data import Demonstrations
 from pilab.training.frames import Frames
 from pilab.training.phrases import meant, pointing
-from pilab.training.thoughts import AT_ONCE, Said, Thinking, pieces, think
+from pilab.training.thoughts import AT_ONCE, Thinking, pieces, think
 from pilab.training.web import Web
 from pilab.vla.actions import Normaliser
 from pilab.vla.fast import BEGIN, TOKENS, FastTokenizer
@@ -180,12 +180,13 @@ class Mixture(torch.utils.data.IterableDataset):
     def _thought(self, frame: int, rng: np.random.Generator) -> tuple[list[int], int]:
         """The thought of a frame in pieces, and at which of them learning begins."""
         d, thinking = self.demonstrations, self.thinking
-        said, scene = Said(str(d.subtask[frame])), d.scenes[d.episode[frame]]
+        subtask, scene, about, lore, sign = str(d.subtask[frame]), d.scenes[d.episode[frame]], None, find_lore(), ""
         if thinking.chain and scene and not task_of(scene).swappable:  # what the words leave open is a matter of facts
             lore = find_lore(scene.facts)
-            step, _ = meant(said.subtask, scene, steps_of(scene))
+            step, _ = meant(subtask, scene, steps_of(scene))
+            about = lore.shown.get(step.object)
             sign = next((part.parameters["text"] for part in scene.parts if "text" in part.parameters), "")
-            said = think(thinking, said.subtask, lore.shown.get(step.object), lore, objects.HANDLED, rng, sign)
+        said = think(thinking, subtask, about, lore, objects.HANDLED, rng, sign)
         where = None
         looks = thinking.points or thinking.trace
         if looks and d.pointed[frame] and not said.given:  # where what an edit speaks of is, nobody knows

@@ -3,7 +3,8 @@
 Design choices
 --------------
 * **Chains are for what the words leave open.** "put the apple in the bowl" needs none; "tidy up" does: what is seen, what
-  kind of thing it is, where that kind goes, therefore the subtask (`data.web.chains`).
+  kind of thing it is, where that kind goes, therefore the subtask (`data.web.chains`). Who is asked for one all the same is
+  taught to say none: else it says where apples belong, and forgets what it was told.
 * **Edited thoughts** make a chain more than a rehearsal: one hop is another's, and only what follows from it is learnt. Who
   never saw an edit reads the picture again for the place, and a person's correction is ignored.
 * **Dropped thoughts** are the subtask at once, so that one model can be asked for either (chain-of-thought dropout, after
@@ -75,6 +76,7 @@ class Said:
     subtask: str
     chain: tuple[str, ...] = ()
     given: int = 0  # sentences of the chain that are put into its mouth
+    asked: bool = False  # for a chain, even where there is none to say
 
 
 def think(
@@ -84,8 +86,10 @@ def think(
     """The thought before a subtask. about: what it is about, where the words did not say; None where they did. handled: looks
     whose nouns an edit may bring in. sign: what is written on one in view; a chain begins with it and with what it means.
     """
-    if not thinking.chain or about is None or rng.random() < thinking.dropped:
+    if not thinking.chain or rng.random() < thinking.dropped:
         return Said(subtask)
+    if about is None:
+        return Said(subtask, asked=True)
     edits = rng.random() < thinking.edited
     said = edited(subtask, about, lore, handled, rng) if edits else Said(subtask, chain_of(about))
     if sign:
@@ -116,7 +120,7 @@ def pieces(
     """
     subtask = said.subtask if thinking.words else ""
     trace = way(points) if thinking.trace and points is not None else ()
-    whole = write(tokenizer, subtask, said.chain, points if thinking.points else None, memory, trace)
+    whole = write(tokenizer, subtask, said.chain, points if thinking.points else None, memory, trace, said.asked)
     if len(whole) - 1 > length:
         raise PilabError(
             f"the thought {' '.join((*said.chain, said.subtask))!r} is {len(whole) - 1} pieces long, and answer_length is "

@@ -8,7 +8,8 @@
 Design choices
 --------------
 * **The first piece says how it is thought**: a chain begins as any answer does, a subtask that comes to mind at once with
-  `<subtask>`. Who was taught both can be asked for either, with the same weights.
+  `<subtask>`. Who was taught both can be asked for either, with the same weights. Who is asked for a chain where the words
+  leave nothing open has none to say, and goes on to the subtask: `<answer> <subtask> pick up the apple <eos>`.
 * A chain is made of sentences such as the web says (π0.5's subtask, arXiv:2504.16054, led up to as in ECoT, arXiv:2407.08693).
 * **Where to look** may follow: the object, then the place, in the first camera, in steps of 1/128 of the picture as
   PaliGemma says them (arXiv:2407.07726). What is out of sight is `<unk>`. Or a **trace**, the way from the one to the other
@@ -32,13 +33,13 @@ TRACE = 5  # points of a trace
 
 def write(
     tokenizer: Tokenizer, subtask: str, chain: Sequence[str] = (), points: Mapping[str, Sequence[float]] | None = None,
-    memory: str | None = None, trace: Sequence[Sequence[float]] = (),
+    memory: str | None = None, trace: Sequence[Sequence[float]] = (), asked: bool = False,
 ) -> list[int]:  # fmt: skip
     """Pieces from the first to the end piece. points: role → (u, v) in 0 … 1 of the first camera. memory: what is to be
     remembered, perhaps nothing yet; None for who has none. trace: `TRACE` points, from the object to the place, instead of
-    them.
+    them. asked: it begins as a chain does, even where that has no sentence.
     """
-    said = [tokenizer.piece(CHAIN), *tokenizer.encode(" ".join(chain))] if chain else []
+    said = [tokenizer.piece(CHAIN), *tokenizer.encode(" ".join(chain))] if chain or asked else []
     said += [tokenizer.piece(SUBTASK), *tokenizer.encode(subtask)]
     if trace:
         said += [tokenizer.piece(POINTS), *(_step(tokenizer, x) for point in trace for x in point)]

@@ -146,7 +146,10 @@ def test_thoughts_are_dropped_and_edited_as_often_as_asked(share):
     assert np.mean([not said.chain for said in dropped]) == pytest.approx(share, abs=0.06)
     assert np.mean([said.given > 0 for said in given]) == pytest.approx(share, abs=0.06)
     assert think(AT_ONCE, "let go", APPLE, LORE, objects.HANDLED, rng) == Said("let go")
-    assert think(CHAINED, "let go", None, LORE, objects.HANDLED, rng) == Said("let go")
+    assert think(CHAINED, "let go", None, LORE, objects.HANDLED, rng) == Said("let go", asked=True)
+    whole, start = pieces(T, CHAINED, Said("let go", asked=True), 48)
+    assert whole[:2] == [T.piece("<answer>"), T.piece("<subtask>")] and start == 1
+    assert read(T, whole, "base") == Thought("let go")
 
 
 @pytest.mark.parametrize("wrong", [
@@ -278,7 +281,12 @@ def test_demonstrations_of_named_things_need_no_chain(samples, smoke):
     d = Demonstrations([samples], config, duo.BODY, progress=False)
     make = lambda thinking: Mixture(d, None, d.normaliser(), T, Rows(8, 0, 0), seed=0, thinking=thinking)  # noqa: E731
     plain, chained = (make(thinking).step(0)[0] for thinking in (AT_ONCE, CHAINED))
-    assert torch.equal(plain.answer, chained.answer) and chained.learnt is None
+    assert chained.learnt is None and torch.equal(plain.answer_mask.any(1), chained.answer_mask.any(1))
+    for row in torch.flatten(plain.answer_mask.any(1).nonzero()):  # asked for a chain, there is none to say
+        said, asked = (batch.answer[row][batch.answer_mask[row]].tolist() for batch in (plain, chained))
+        assert asked == [T.piece("<answer>"), *said]
+    dropped = make(dataclasses.replace(CHAINED, dropped=1.0)).step(0)[0]
+    assert torch.equal(plain.answer, dropped.answer)
     (pointing,) = make(Thinking(points=True)).step(0)
     told = 0
     for row in np.flatnonzero(pointing.answer_mask.any(1)):
