@@ -252,7 +252,7 @@ def refine(scale: Scale) -> Recipe:
     if scale is Scale.GPU:
         thinks, hands = Rows(64, 64, 0, 64, 32, coached=384), Rows(64, 0, 2048)
         return dataclasses.replace(about, stages=(Stage(10_000, thinks), Stage(20_000, hands, ("head",))))
-    return dataclasses.replace(about, stages=(Stage(1200, thinks), Stage(2400, hands, ("head",))), learning_rate=1e-3)
+    return dataclasses.replace(about, stages=(Stage(2400, thinks), Stage(6000, hands, ("head",))), learning_rate=1e-3)
 
 
 def _web(scale: Scale, stage: Stage, pictures: int = 12_000) -> Recipe:
