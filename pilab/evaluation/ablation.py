@@ -8,12 +8,13 @@ Design choices
 * **A sensor is a named part of the observation**: a camera, the joints, the grippers, whatever else the body reads.
 * **A way to take it** (`WAYS`): `remove` leaves it out, and a policy that cannot do without says so itself; `black` is all
   zeros, as of a loose cable; `freeze` keeps what it read first; `noise`, `blur` and `delay` leave some of it.
-* **Controls always run**: all sensors (what is lost is lost from there), and none of them in each way: who does as well without
-  any sensor does not sense at all, and the world, not the policy, does the task.
+* **Controls always run**: all sensors (what is lost is lost from there), and everything the body senses taken in each way: who
+  does as well then does not sense at all, and the world, not the policy, does the task.
 * Every arm has the same scenes and the same noise of the policy, so that arms are pairs. The rows of an arm are named by what
   was taken: `black left_wrist + right_wrist`.
 
-A policy that was never without a sensor may fail for being surprised. What it could learn to do without, retraining tells.
+A policy that was never without a sensor may fail for being surprised; what it could learn to do without, retraining tells. And
+who acts relative to where its joints are, as the shipped policy does, is sent elsewhere by wrong ones.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from pilab.contracts import STATE, Embodiment, Observation, PilabError, Policy, Row, UnknownNameError, image_key
-from pilab.evaluation.glasses import Glasses, Where, blurred, dimmed, grainy, late, stuttering
-from pilab.evaluation.rollout import evaluate
+from pilab.contracts import STATE, Embodiment, PilabError, Policy, Row, UnknownNameError, image_key
+from pilab.evaluation.glasses import Glasses, Where, blurred, dimmed, grainy, late, over, stuttering
+from pilab.evaluation.rollout import evaluate, make_policy
 from pilab.world.scenes import find_body
 
 WHOLE = "all sensors"  # the arm from which nothing was taken
@@ -66,25 +67,26 @@ class Taken:
 
     sensors: tuple[Sensor, ...]
     way: str
+    everything: bool = False  # the control: all that can be taken so
+
+    @property
+    def what(self) -> str:
+        return "everything" if self.everything else " + ".join(sensor.name for sensor in self.sensors) or "nothing"
 
     @property
     def name(self) -> str:
         """Of the arm."""
-        return f"{self.way} {' + '.join(sensor.name for sensor in self.sensors)}" if self.sensors else WHOLE
+        return f"{self.way} {self.what}" if self.sensors else WHOLE
 
     @property
     def always(self) -> bool:
         """Whether it has to see every step, looked at or not."""
         return self.way in ("freeze", "delay")
 
-    def glasses(self, seed: int) -> Glasses:
+    def __call__(self, seed: int) -> Glasses:
         """A pair for one episode."""
-        looks = [self._one(sensor, np.random.default_rng([seed, k])) for k, sensor in enumerate(self.sensors)]
-
-        def look(seen: Observation) -> Observation:
-            return functools.reduce(lambda now, glasses: glasses(now), looks, seen)
-
-        return look
+        pairs = (self._one(sensor, np.random.default_rng([seed, k])) for k, sensor in enumerate(self.sensors))
+        return functools.reduce(over, pairs)
 
     def _one(self, sensor: Sensor, rng: np.random.Generator) -> Glasses:
         where: Where = {sensor.key: sensor.part}.get
@@ -99,8 +101,10 @@ class Taken:
         }[self.way]()
 
 
-def lattice(sensors: Mapping[str, Sensor], ways: Sequence[str] = ("black",), most: int = 1) -> list[Taken]:
-    """What to try: every set of at most so many sensors, in every way, and all of them at once; first of all, nothing taken.
+def lattice(
+    sensors: Mapping[str, Sensor], every: Mapping[str, Sensor], ways: Sequence[str] = ("black",), most: int = 1
+) -> list[Taken]:
+    """What to try: every set of at most so many sensors, in every way, and `every` sensor at once; first of all, nothing taken.
 
     Where a way makes no sense for a sensor (blurred joints, part of a state left out) that set is left out. Raises
     `UnknownNameError` for an unknown way, `PilabError` for no sensors.
@@ -111,9 +115,10 @@ def lattice(sensors: Mapping[str, Sensor], ways: Sequence[str] = ("black",), mos
         raise PilabError(f"{len(sensors)} sensors, sets of at most {most}; expected at least one of each")
     found = [Taken((), "black")]
     for way in ways:
-        able = [sensor for sensor in sensors.values() if _able(sensor, way)]
-        sizes = dict.fromkeys((*range(1, min(most, len(able)) + 1), len(able)))
-        found += [Taken(chosen, way) for n in sizes if n for chosen in itertools.combinations(able, n)]
+        able, whole = (tuple(s for s in some.values() if _able(s, way)) for some in (sensors, every))
+        sets = (chosen for n in range(1, most + 1) for chosen in itertools.combinations(able, n) if chosen != whole)
+        found += [Taken(chosen, way) for chosen in sets]
+        found += [Taken(whole, way, everything=True)] if whole else []
     return found
 
 
@@ -121,7 +126,7 @@ def _able(sensor: Sensor, way: str) -> bool:
     return not (way == "blur" and sensor.kind != "picture") and not (way == "remove" and sensor.part is not ...)
 
 
-Run = Callable[[Callable[[int], Glasses] | None, bool], Sequence[Row]]
+Run = Callable[[Taken | None], Sequence[Row]]
 
 
 def ablate(
@@ -131,29 +136,34 @@ def ablate(
     """Rows of a policy with all its sensors, and of it without each set of them.
 
     sensors: names of `sensors_of(body)`; by default all. ways, most: see `lattice`. episodes: what `rollout.evaluate` takes,
-    such as suite, episodes, seed. run: a world of your own: given glasses for each seed (None: nothing is taken) and whether
-    they have to see every step, it returns its rows; then policy and episodes are its own affair. Raises `UnknownNameError`
-    for a sensor that the body has not.
+    such as suite, episodes, seed. run: a world of your own: given what is taken, which makes glasses for each seed (None for
+    nothing), it returns its rows; then policy and episodes are its own affair. Raises `UnknownNameError` for a sensor that the
+    body has not.
 
     `ablate("default", ["base", "left_wrist", "right_wrist"], ["black", "freeze"], most=3, suite="put", episodes=100)`
     """
-    known = sensors_of(find_body(body) if isinstance(body, str) else body)
+    robot = find_body(body) if isinstance(body, str) else body
+    known = sensors_of(robot)
     names = list(sensors) or list(known)
     if unknown := [name for name in names if name not in known]:
         raise UnknownNameError("sensor", unknown[0], list(known))
     if run is None:
         if policy is None:
             raise PilabError("no policy and no run; expected a policy to evaluate, or a function that does")
-        run = functools.partial(_evaluate, policy, **{"body": body, "suite": "put", **episodes})
+        if not isinstance(body, str):
+            raise PilabError(
+                f"body {robot.name!r} as an object; to be simulated it needs a name, such as 'duo', or give run"
+            )
+        able, asked = make_policy(policy, robot) if isinstance(policy, str) else policy, {"suite": "put", **episodes}
+
+        def run(taken: Taken | None) -> list[Row]:
+            return evaluate(able, arm="ablated", glasses=taken, body=body, **asked)  # the same noise for all arms
+
     rows: list[Row] = []
-    for taken in lattice({name: known[name] for name in names}, ways, most):
-        found = run(taken.glasses if taken.sensors else None, taken.always)
-        about = {"taken": " + ".join(sensor.name for sensor in taken.sensors) or "nothing", "way": taken.way}
-        rows += [dataclasses.replace(row, arm=taken.name, clusters={**row.clusters, **about}) for row in found]
+    for taken in lattice({name: known[name] for name in names}, known, ways, most):
+        about = {"taken": taken.what, "way": taken.way}
+        rows += [
+            dataclasses.replace(row, arm=taken.name, clusters={**row.clusters, **about})
+            for row in run(taken if taken.sensors else None)
+        ]
     return rows
-
-
-def _evaluate(
-    policy: Policy | str, glasses: Callable[[int], Glasses] | None, always: bool, **episodes: Any
-) -> list[Row]:
-    return evaluate(policy, arm="ablated", glasses=glasses, always=always, **episodes)  # the same noise for all arms

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pilab.contracts import PolicyError
-from pilab.evaluation.glasses import dimmed, pictures
+from pilab.evaluation.glasses import dimmed, over, pictures
 from pilab.robots.simulated import Trial
 from pilab.world.scenes import alternatives, find_body
 from pilab.world.task import respoken, task_of
@@ -29,8 +29,7 @@ from pilab.world.task import respoken, task_of
 
 def black(trial: Trial, rng: np.random.Generator) -> Trial:
     """All cameras black."""
-    before, dark = trial.view, dimmed(pictures, 0.0)
-    return dataclasses.replace(trial, view=(lambda seen: dark(before(seen))) if before else dark)
+    return dataclasses.replace(trial, view=over(trial.view, dimmed(pictures, 0.0)))
 
 
 def swap(trial: Trial, rng: np.random.Generator) -> Trial:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -18,6 +18,19 @@ from pilab.contracts import Observation
 Glasses = Callable[[Observation], Observation]
 Where = Callable[[str], Any]
 IMAGES = "observation.images."
+
+
+class Pairs(Protocol):
+    """A pair for every episode, by the seed of its scene. always: it has to see every step, whether the policy looks or not."""
+
+    always: bool
+
+    def __call__(self, seed: int) -> Glasses: ...
+
+
+def over(first: Glasses | None, then: Glasses) -> Glasses:
+    """One pair over another, if there is one."""
+    return (lambda seen: then(first(seen))) if first else then
 
 
 def pictures(key: str) -> Any:

@@ -28,7 +28,7 @@ import mujoco
 import numpy as np
 
 from pilab.contracts import STATE, Goal, PilabError, Scene, SceneError, UnknownNameError
-from pilab.evaluation.glasses import Glasses, blurred, dimmed, grainy, late, pictures, stuttering
+from pilab.evaluation.glasses import Glasses, blurred, dimmed, grainy, late, over, pictures, stuttering
 from pilab.robots.simulated import Trial
 from pilab.world import objects
 from pilab.world.scenes import OBJECT_ZONE, Rejected, check_reach, clear, find_body
@@ -206,9 +206,7 @@ def camera(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
 # ------------------------------------------------------------------------------------------------------------ what is seen
 def _seen(trial: Trial, glasses: Glasses, always: bool = False) -> Trial:
     """Through one more pair. always: it has to see every step, whether the policy looks or not."""
-    before = trial.view
-    view = (lambda seen: glasses(before(seen))) if before else glasses
-    return dataclasses.replace(trial, view=view, cameras=None if always else trial.cameras)
+    return dataclasses.replace(trial, view=over(trial.view, glasses), cameras=None if always else trial.cameras)
 
 
 def blur(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:

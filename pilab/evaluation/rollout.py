@@ -33,7 +33,7 @@ from pilab.contracts import (
 )
 from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
-from pilab.evaluation.glasses import Glasses
+from pilab.evaluation.glasses import Pairs
 from pilab.evaluation.judging import Judge
 from pilab.evaluation.perturbations import check, perturb, told
 from pilab.evaluation.statistics import Rate, wilson
@@ -112,8 +112,7 @@ def evaluate(
     *,
     control: str = "none",
     perturbed: Mapping[str, float] | None = None,
-    glasses: Callable[[int], Glasses] | None = None,
-    always: bool = False,
+    glasses: Pairs | None = None,
     body: str = "duo",
     arm: str | None = None,
     scenes: Iterable[Scene] | None = None,
@@ -128,10 +127,10 @@ def evaluate(
 
     arm: the name under which the rows stand; it also seeds the policy's noise. on_episode: called with every outcome and
     what a film of it needs. perturbed: axis of `perturbations` → severity; rows stand under a control of that name and with
-    the scene as it was. glasses: scene seed → what observations look like (see `ablation`); always: they have to see every
-    step, whether the policy looks or not. judged: rows say at how many of its steps what it had in mind was right (metric
-    `chosen`, see `judging`). replan_interval: steps executed of each chunk, if not as the policy says. Raises
-    `UnknownNameError`, or `PolicyError` where a control makes no sense for the policy.
+    the scene as it was. glasses: what its observations look like, in every episode (see `ablation`). judged: rows say at how
+    many of its steps what it had in mind was right (metric `chosen`, see `judging`). replan_interval: steps executed of each
+    chunk, if not as the policy says. Raises `UnknownNameError`, `PolicyError` where a control makes no sense for the policy,
+    `SceneError` where a scene leaves no room for a perturbation.
     """
     if control not in CONTROLS:
         raise UnknownNameError("control", control, list(CONTROLS))
@@ -168,7 +167,7 @@ def evaluate(
 
     def trial(scene: Scene) -> Trial:
         watch = _watching(reels.get(scene.hash), judges.get(scene.hash))
-        cameras = None if always else executor.cameras if reels else ()
+        cameras = None if glasses and glasses.always else executor.cameras if reels else ()
         plain = Trial(scene, view=glasses(scene.seed) if glasses else None, watch=watch, cameras=cameras)
         harder = perturb(plain, severities) if severities else plain
         return CONTROLS[control](harder, np.random.default_rng([scene.seed, zlib.crc32(control.encode())]))

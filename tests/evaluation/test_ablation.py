@@ -36,10 +36,10 @@ def test_what_a_body_senses():
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", SENSORS)
 def test_only_what_is_taken_changes(name, way):
-    if Taken((SENSORS[name],), way) not in lattice({name: SENSORS[name]}, [way]):
+    if Taken((SENSORS[name],), way) not in lattice({name: SENSORS[name]}, SENSORS, [way]):
         assert way in ("blur", "remove") and name in ("joints", "grippers")
         return
-    look, sensor = Taken((SENSORS[name],), way).glasses(0), SENSORS[name]
+    look, sensor = Taken((SENSORS[name],), way)(0), SENSORS[name]
     for before, after in ((seen, look(seen)) for seen in SEEN):
         assert {key for key in before if key not in after} == ({sensor.key} if way == "remove" else set())
         for key in after:
@@ -59,15 +59,19 @@ def test_only_what_is_taken_changes(name, way):
 
 def test_the_lattice():
     cameras = {name: SENSORS[name] for name in ("base", "left_wrist", "right_wrist")}
-    names = [taken.name for taken in lattice(cameras, most=2)]
+    tried = lattice(cameras, SENSORS, most=2)
+    names = [taken.name for taken in tried]
     assert names[:3] == [WHOLE, "black base", "black left_wrist"] and len(names) == 1 + 3 + 3 + 1
-    assert names[-1] == "black base + left_wrist + right_wrist"  # the control, whatever is asked for
-    assert len(lattice(cameras, ["black", "freeze"], most=3)) == 1 + 2 * 7
-    assert [t.name for t in lattice({"joints": SENSORS["joints"]}, ["blur"])] == [WHOLE]
+    assert "black base + left_wrist" in names and names[-1] == "black everything"  # the control, whatever is asked for
+    assert tried[-1].sensors == tuple(SENSORS.values())
+    assert len(lattice(cameras, SENSORS, ["black", "freeze"], most=3)) == 1 + 2 * 8
+    assert len(lattice(SENSORS, SENSORS, most=9)) == 2**5  # every set, each of them once
+    blurred = lattice({"joints": SENSORS["joints"]}, SENSORS, ["blur"])
+    assert [t.name for t in blurred] == [WHOLE, "blur everything"] and len(blurred[-1].sensors) == 3
     with pytest.raises(UnknownNameError, match="unknown way 'melt'"):
-        lattice(cameras, ["melt"])
+        lattice(cameras, SENSORS, ["melt"])
     with pytest.raises(PilabError, match="0 sensors"):
-        lattice({})
+        lattice({}, SENSORS)
 
 
 class Fumbler(Policy):
@@ -86,17 +90,17 @@ def test_in_our_world_arms_are_pairs():
     policy = Fumbler()
     rows = ablate(policy, ["base", "left_wrist"], suite="put", episodes=2, **QUIET)
     arms = list(dict.fromkeys(row.arm for row in rows))
-    assert arms == [WHOLE, "black base", "black left_wrist", "black base + left_wrist"]
+    assert arms == [WHOLE, "black base", "black left_wrist", "black everything"]
     assert len({(row.scene, row.seed) for row in rows}) == 2 and len(rows) == 8
-    assert {row.clusters["taken"] for row in rows} == {"nothing", "base", "left_wrist", "base + left_wrist"}
+    assert {row.clusters["taken"] for row in rows} == {"nothing", "base", "left_wrist", "everything"}
     dark = [{key: not seen[key].any() for key in seen} for seen in policy.shown]
     found = {tuple(sorted(key.removeprefix(IMAGES) for key, none in seen.items() if none)) for seen in dark}
-    assert found == {(), ("base",), ("left_wrist",), ("base", "left_wrist")}
+    assert found == {(), ("base",), ("left_wrist",), ("base", "left_wrist", "right_wrist")}
 
 
 def test_who_is_told_everything_needs_no_camera():
-    rows = ablate("demonstrator", ["base"], ["black", "delay"], suite="put", episodes=2, **QUIET)
-    assert len(rows) == 6 and all(row.success for row in rows)
+    rows = ablate("demonstrator", ["base"], ["blur", "remove"], suite="put", episodes=2, **QUIET)  # of cameras alone
+    assert len(rows) == 10 and all(row.success for row in rows)
     assert len({row.steps for row in rows if row.seed == rows[0].seed}) == 1
 
 
@@ -105,5 +109,7 @@ def test_who_cannot_do_without_says_so():
         ablate("default", ["left_wrist"], ["remove"], episodes=1, **QUIET)
     with pytest.raises(UnknownNameError, match="unknown sensor 'nose'"):
         ablate("hold", ["nose"])
+    with pytest.raises(PilabError, match="it needs a name"):
+        ablate("hold", body=BODY)
     with pytest.raises(PilabError, match="no policy and no run"):
         ablate(sensors=["base"])
