@@ -19,6 +19,7 @@ from pilab import cli, notebook
 from pilab.contracts import Row
 from pilab.doctor import Finding
 from pilab.evaluation import rollout
+from pilab.evaluation.perturbations import AXES
 
 KEYS = {"suite", "control", "success", "metrics", "per_verb", "seconds"}
 POLICY = """\
@@ -86,6 +87,22 @@ def test_help_shows_an_example_that_parses(words, capsys):
     assert f"example: {example}" in shown
     assert example.startswith(f"pilab {' '.join(words)}")
     assert cli.parse(shlex.split(example)[1:]).verb
+
+
+def test_help_names_all_axes(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(axis in told for axis in AXES)
+
+
+def test_a_trial_made_harder_stands_under_its_name(capsys):
+    command = "evaluate hold --suite put --episodes 1 --threads 1 --perturb light=0.5 dark --json"
+    assert cli.main(command.split()) == 0
+    assert json.loads(capsys.readouterr().out)["control"] == "light 0.5, dark 1"
+    with pytest.raises(SystemExit):
+        cli.main("evaluate hold --perturb light=bright".split())
+    assert "such as light=0.5" in capsys.readouterr().err
 
 
 def test_unknown_options_are_refused_except_where_jupyterlab_takes_them(capsys):

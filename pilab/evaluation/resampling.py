@@ -65,8 +65,9 @@ def permutation(
     """
     if set(a) != set(b):
         raise PilabError(f"clusters {list(a)} against {list(b)}; expected the same on both sides")
+    for side in (a, b):
+        _groups(side)
     gaps = np.array([np.mean(a[key]) - np.mean(b[key]) for key in a])
-    _groups(a), _groups(b)
     found = permutation_test(
         (gaps,), lambda x, axis: x.mean(axis), permutation_type="samples", vectorized=True, n_resamples=samples,
         rng=np.random.default_rng(seed),

@@ -18,7 +18,6 @@ from pilab.world.task import facts_of
 SCENES = [sample_scene(VALIDATION.start + seed, "put") for seed in range(12)]
 QUIET = {"progress": False, "threads": 2}
 OF_SCENES = [name for name, axis in AXES.items() if axis.of == "scene"]
-OF_SIGHT = [name for name, axis in AXES.items() if axis.of == "sight"]
 
 
 def seen(trial, steps=3):
@@ -49,6 +48,9 @@ def test_nothing_is_nothing_and_something_is_something(axis):
 def test_it_is_the_same_every_time_and_beside_others(axis):
     once, again = (perturb(Trial(SCENES[1]), {axis: 0.7}) for _ in range(2))
     assert once.scene == again.scene and once.spoken == again.spoken
+    other = "table" if axis != "table" else "light"
+    beside = perturb(Trial(SCENES[1]), {other: 0.7, axis: 0.7})
+    assert beside.scene.replace(**{other: getattr(once.scene, other)}) == once.scene
     assert all(
         np.array_equal(x[image_key("base")], y[image_key("base")]) for x, y in zip(seen(once), seen(again), strict=True)
     )
@@ -122,6 +124,28 @@ def test_late_pictures_are_those_of_before():
         for key in (image_key(c.name) for c in find_body(scene.body).cameras):
             assert np.array_equal(late[k][key], plain[max(0, k - 3)][key])
         assert np.array_equal(late[k][STATE], plain[k][STATE])
+
+
+def test_frozen_pictures_are_those_of_before_or_of_now():
+    """At severity 1, next to all of them; never one that was not seen, and joints go on."""
+    scene = SCENES[3]
+    world, trial, target = (
+        World(scene),
+        perturb(Trial(scene), {"freeze": 1.0}),
+        np.array(find_body(scene.body).home) + 0.3,
+    )
+    key, still, shown = image_key("left_wrist"), 0, []
+    for _ in range(20):
+        now = world.observe()
+        seen_now = trial.view(now)
+        assert any(np.array_equal(seen_now[key], one) for one in (now[key], *shown[-1:]))
+        assert np.array_equal(seen_now[STATE], now[STATE])
+        still += (
+            bool(shown) and np.array_equal(seen_now[key], shown[-1]) and not np.array_equal(seen_now[key], now[key])
+        )
+        shown.append(seen_now[key])
+        world.step(target)
+    assert 10 <= still < 20
 
 
 def test_glasses_go_over_glasses():
