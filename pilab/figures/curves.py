@@ -57,7 +57,10 @@ def curves(
             },
             hovertext=[rate.text() for rate in rates], hoverinfo="x+name+text",
         )  # fmt: skip
-    figure.update_xaxes(title=about, type="log" if log else "linear")
+    figure.update_xaxes(title=about)
+    if log:  # at what was tried: plotly's own ticks leave the powers of ten to be guessed
+        tried = sorted({at for marks in lines.values() for at in marks})
+        figure.update_xaxes(type="log", tickvals=tried, ticktext=[f"{at:g}" for at in tried])
     figure.update_yaxes(range=[0, 1.04], dtick=0.2, tickformat=".0%", title="success, Wilson 95 % interval")
     counts = [len(found) for marks in lines.values() for found in marks.values()]
     trials = str(max(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"

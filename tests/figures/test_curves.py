@@ -42,6 +42,10 @@ def test_every_rate_stands_at_its_number():
     assert marks[0].error_y.array[0] == pytest.approx(rate.high - rate.rate)
     assert marks[0].error_y.arrayminus[0] == pytest.approx(rate.rate - rate.low)
     assert figure.layout.xaxis.type == "log" and figure.layout.xaxis.title.text == "demonstrations"
+    tried = sorted({demonstrations(row) for row in GIVEN})
+    assert list(figure.layout.xaxis.tickvals) == tried and list(figure.layout.xaxis.ticktext) == [
+        f"{n:g}" for n in tried
+    ]
     assert "20 to 40 trials" in figure.layout.title.text
     together = curves(GIVEN, demonstrations, "demonstrations", line=lambda row: "all")
     assert [trace.name for trace in together.data[1::2]] == ["all"] and not together.layout.showlegend
