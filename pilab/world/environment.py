@@ -6,13 +6,14 @@ Design choices
 * `step` takes absolute joint targets and reaches them *linearly within the control period*, whatever the rate.
 * A world is a function of (scene, actions): no clock, no global random state.
 * **What happened before has one owner.** How often a fixture was opened cannot be seen once it is shut again, and yet a task
-  may ask. The count lies in `data.userdata`, which the physics leaves alone and which is part of its state: snapshots hold it,
-  and no other number has to be carried along.
+  may ask; another asks how hard a thing was ever squeezed. One number for each part lies in `data.userdata`, which the physics
+  leaves alone and which is part of its state: snapshots hold it, and nothing else has to be carried along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -34,9 +35,19 @@ from pilab.world.cameras import Caster, View
 from pilab.world.kinematics import tips
 from pilab.world.places import OPEN, SHUT, fixture_of
 from pilab.world.scenes import build, find_body
+from pilab.world.task import task_of
 
 SLOTS = 16  # rows of points.<camera>: objects and places of a scene, in its order
 SETTLE_STEPS = 60  # physics steps before the first observation
+
+
+class Contact(NamedTuple):
+    """Two geoms that touch, by number."""
+
+    geoms: tuple[int, int]
+    normal: float  # N, across the faces: how hard they press
+    force: np.ndarray  # (3,) N in the world, friction included, of the first on the second
+    point: np.ndarray  # (3,) m in the world
 
 
 class World:
@@ -49,6 +60,7 @@ class World:
         self.caster = Caster(model, scene)
         self.period = model.opt.timestep * round(self.body.physics_hz / self.body.control_hz)  # s per control step
         self.steps = 0
+        self._task = task_of(scene)
         self._index(model)
         self._start()
 
@@ -73,20 +85,20 @@ class World:
             if "fixture" in part.parameters:
                 self._joint[part.name] = model.joint(part.name).qposadr[0]
         # geom → part (−1: none) and geom → finger (2·arm + side, −1: none)
-        self._part_of = np.full(model.ngeom + 1, -1)
-        self._finger_of = np.full(model.ngeom, -1)
+        self.part_of = np.full(model.ngeom + 1, -1)
+        self.finger_of = np.full(model.ngeom, -1)
         self._point_of = np.full(model.ngeom + 1, -1)  # the geoms that stand for a part in points.<camera>
         for g in range(model.ngeom):
             b = model.geom_bodyid[g]
             while b and b not in root_to_part:
                 b = model.body_parentid[b]
             part = root_to_part.get(b, -1) if b else -1
-            self._part_of[g] = self._point_of[g] = part
+            self.part_of[g] = self._point_of[g] = part
             if part >= 0 and self.scene.parts[part].name in self._joint and not model.geom(g).name.endswith("_handle"):
                 self._point_of[g] = -1  # a fixture is pointed at by its handle
         for i, arm in enumerate(self.body.arms):
             for side, label in enumerate("ab"):
-                self._finger_of[model.geom(f"{arm.name}_finger_{label}").id] = 2 * i + side
+                self.finger_of[model.geom(f"{arm.name}_finger_{label}").id] = 2 * i + side
 
     def _start(self) -> None:
         model, data = self.model, self.data
@@ -107,6 +119,7 @@ class World:
         for name in self._joint:
             i, share = self._order[name], self.joint(name) / fixture_of(self.scene.part(name)).travel
             turned[i] += share < SHUT if turned[i] % 2 else share > OPEN
+        self._task.remember(self)
 
     def _set_joints(self, q: np.ndarray) -> None:
         self.data.qpos[self._qpos] = q * self._scale
@@ -199,11 +212,38 @@ class World:
         """How often a fixture has been open since the episode began, each time counted once; 0 for anything else."""
         return int(self.data.userdata[self._order[part]] + 1) // 2 if part in self._joint else 0
 
+    def past(self, part: str) -> float:
+        """What the task made a note of about a part that is no fixture (`Task.remember`); 0 until then."""
+        return float(self.data.userdata[self._order[part]])
+
+    def note(self, part: str, value: float) -> None:
+        """For `Task.remember`: what `past` will say."""
+        if part in self._joint:
+            raise ValueError(f"{part!r} opens: of a fixture the world counts how often it was open, and nothing else")
+        self.data.userdata[self._order[part]] = value
+
+    def contacts(self) -> Iterator[Contact]:
+        """Everything that touches something, at this instant."""
+        wrench = np.empty(6)
+        for i, contact in enumerate(self.data.contact[: self.data.ncon]):
+            mujoco.mj_contactForce(self.model, self.data, i, wrench)
+            force = wrench[:3] @ contact.frame.reshape(3, 3)
+            yield Contact(tuple(map(int, contact.geom)), float(wrench[0]), force, contact.pos.copy())
+
+    def pressure(self, part: str | None = None) -> np.ndarray:
+        """(2 · arms,) N: how hard each finger presses a part; None for whatever it touches. Friction is left out."""
+        found, wanted = np.zeros(2 * len(self.body.arms)), None if part is None else self._order[part]
+        for contact in self.contacts():
+            for one, other in (contact.geoms, contact.geoms[::-1]):
+                if self.finger_of[one] >= 0 and wanted in (None, self.part_of[other]):
+                    found[self.finger_of[one]] += contact.normal
+        return found
+
     def touching(self) -> dict[str, set[int]]:
         """Part name → which fingers touch it (2·arm + side)."""
         found: dict[str, set[int]] = {}
         for a, b in self.data.contact.geom[: self.data.ncon]:
-            for finger, other in ((self._finger_of[a], self._part_of[b]), (self._finger_of[b], self._part_of[a])):
+            for finger, other in ((self.finger_of[a], self.part_of[b]), (self.finger_of[b], self.part_of[a])):
                 if finger >= 0 and other >= 0:
                     found.setdefault(self.scene.parts[other].name, set()).add(int(finger))
         return found

@@ -69,6 +69,9 @@ class Task:
         )
         return tuple(doer.achieved(world, step) for doer, step in doers)
 
+    def remember(self, world: World) -> None:
+        """Called after every control step, for tasks in which the past counts: see `World.note`."""
+
     def counts(self, world: World, goal: Goal) -> dict[str, float]:
         """Further numbers about how it went, by name, beside `metrics`."""
         return {}

@@ -13,7 +13,7 @@ from pilab.world.demonstrators.script import MANNERS
 from pilab.world.scenes import find_body, sample_scene
 from pilab.world.task import facts_of, task_of
 
-TASKS = ("put", "push", "open", "close", "stack", "handover")
+TASKS = ("put", "push", "open", "close", "stack", "handover", "insert_tight", "fragile", "wipe")
 BODY = find_body("duo")
 IS_JOINT = np.array([not name.endswith("_gripper") for name in BODY.action.names])
 EPISODES = 12
@@ -40,7 +40,8 @@ def test_they_succeed_under_disturbance(task):
     assert sum(won) >= EPISODES - 1, f"failed on seeds {[i for i, w in enumerate(won) if not w]}"
     for outcome, _ in episodes(task):
         if outcome.monitor.success:
-            assert all(v is None or v is (k != "wrong_moved") for k, v in outcome.monitor.metrics().items())
+            seen = outcome.monitor.metrics()
+            assert all(seen[name] is (name != "wrong_moved") for name in task_of(outcome.trial.scene).metrics)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -185,7 +186,7 @@ def test_out_of_reach_is_told():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("task", "least"), [*((t, 0.99) for t in TASKS[:4]), ("stack", 0.95), ("handover", 0.95)])
+@pytest.mark.parametrize(("task", "least"), [*((t, 0.99) for t in TASKS[:4]), *((t, 0.95) for t in TASKS[4:])])
 def test_success_over_three_hundred_scenes(task, least):
     executor = Executor(Demonstrator(), BODY, disturbance=CoverageNoise(), arm="test")
     trials = (Trial(sample_scene(500_000 + seed, task)) for seed in range(300))

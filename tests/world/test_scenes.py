@@ -296,7 +296,7 @@ def test_parts_and_goals_that_are_not_there():
 
 @pytest.mark.parametrize("name", ["serial", "_private"])
 def test_only_bodies_are_listed_as_bodies(name):
-    with pytest.raises(UnknownNameError, match="valid: duo, solo"):
+    with pytest.raises(UnknownNameError, match="valid: duo, duo_soft, duo_touch, solo;"):
         find_body(name)
 
 

@@ -1,4 +1,4 @@
-"""Pick something up and set it down: the script of `put` and `stack`."""
+"""Pick something up and set it down: the script of `put` and `stack`, and of tasks that bring their own things."""
 
 from __future__ import annotations
 
@@ -23,6 +23,20 @@ class Carry(Script):
         ("above", 0, True), ("down", 0, False), ("grip", 0, False), ("lift", 1, False), ("over", 1, True),
         ("lower", 1, False), ("let go", 2, False), ("up", 2, True), ("home", 2, True),
     )  # fmt: skip
+    near = 0.010  # what is carried is over its place when it is so near to the middle of it, m
+
+    def shape(self, now):
+        """Of what is carried."""
+        return objects.shape_of(now.scene.goal.object)
+
+    def place(self, now):
+        """Where it goes; None on another object."""
+        on = now.scene.part(now.scene.goal.place)
+        return places.place_of(on) if "place" in on.parameters else None
+
+    def grip(self, now, arm):
+        """Opening of the hand that holds it."""
+        return 0.0
 
     def begin(self, now):
         goal = now.scene.goal
@@ -33,7 +47,7 @@ class Carry(Script):
 
     def _grasp_yaw(self, now, arm, points):
         part = now.scene.part(now.scene.goal.object)
-        shape = objects.shape_of(part.name)
+        shape = self.shape(now)
         if shape.grasp_yaws:
             candidates = now.yaw(part.name) + np.array(shape.grasp_yaws)
         else:
@@ -43,12 +57,11 @@ class Carry(Script):
     def _heights(self, now):
         """Tip heights: to grasp, and to release; an object's centre is half its height above its underside."""
         goal = now.scene.goal
-        shape = objects.shape_of(goal.object)
+        shape = self.shape(now)
         below = now.position(goal.object)[2] - shape.height / 2  # the object's underside
         grasp = max(below, 0.0) + shape.grasp_height
-        on = now.scene.part(goal.place)
-        if "place" in on.parameters:
-            rest = places.place_of(on).release
+        if place := self.place(now):
+            rest = place.release
         else:
             rest = now.position(goal.place)[2] + objects.shape_of(goal.place).height / 2 + 0.003
         return grasp, rest
@@ -56,17 +69,16 @@ class Carry(Script):
     def _there(self, now):
         """Whether the object lies where it belongs."""
         goal = now.scene.goal
-        item, spot, on = now.position(goal.object), now.position(goal.place), now.scene.part(goal.place)
-        tall, off = objects.shape_of(goal.object).height, float(np.hypot(*(item - spot)[:2]))
-        if "place" in on.parameters:
-            place = places.place_of(on)
+        item, spot = now.position(goal.object), now.position(goal.place)
+        tall, off = self.shape(now).height, float(np.hypot(*(item - spot)[:2]))
+        if place := self.place(now):
             return off < place.inside and item[2] < place.wall + 0.8 * tall
         rise = (tall + objects.shape_of(goal.place).height) / 2
         return off < 0.022 and abs(item[2] - spot[2] - rise) < 0.008
 
     def _held(self, now, arm):
         """Whether the hand has closed on the object and lifted it."""
-        shape = objects.shape_of(now.scene.goal.object)
+        shape = self.shape(now)
         opening = now.state[now.body.slice(arm)][-1]
         closed = opening < shape.grasp_width / now.body.arm(arm).opening + 0.1
         return closed and now.position(now.scene.goal.object)[2] > shape.height / 2 + 0.015
@@ -102,7 +114,7 @@ class Carry(Script):
             return "lift"
         if phase == "lift" and gap[2] < 0.02:
             return "over"
-        if phase == "over" and np.hypot(*(item - place)[:2]) < 0.010 and np.hypot(*gap[:2]) < 0.012:
+        if phase == "over" and np.hypot(*(item - place)[:2]) < self.near and np.hypot(*gap[:2]) < 0.012:
             return "lower"
         if phase == "lower" and (np.linalg.norm(gap) < 0.006 or since > 15):
             memory["rest"] = tip.tolist()
@@ -116,12 +128,13 @@ class Carry(Script):
     def aims(self, now, memory):
         goal, phase, manner = now.scene.goal, memory["phase"], now.manner
         arm = now.body.arm(memory["arm"])
-        shape = objects.shape_of(goal.object)
+        shape = self.shape(now)
         tip, item, place = now.tips[arm.name], now.position(goal.object), now.position(goal.place)
         grasp, rest = self._heights(now)
         yaw, fast, careful = memory["yaw"], manner.pace, 0.6 * manner.pace
         # A hand opens only as far as it must where there are walls about.
         ajar = min(1.0, (shape.grasp_width + 0.030) / arm.opening)
+        shut = self.grip(now, arm)
         held = item - tip  # where the object hangs in the hand: place the object, not the hand
         carry = max(CARRY, manner.hover, rest + 0.06) - min(0.0, held[2])
         if phase == "above":
@@ -129,14 +142,14 @@ class Carry(Script):
         elif phase == "down":
             aim = Aim(np.array([item[0], item[1], grasp]), yaw, 1.0, careful)
         elif phase == "grip":
-            aim = Aim(np.array([*tip[:2], grasp]), yaw, 0.0, careful)
+            aim = Aim(np.array([*tip[:2], grasp]), yaw, shut, careful)
         elif phase == "lift":
-            aim = Aim(np.array([*tip[:2], carry]), yaw, 0.0, careful)
+            aim = Aim(np.array([*tip[:2], carry]), yaw, shut, careful)
         elif phase == "over":
-            aim = Aim(np.array([*(place - held)[:2], carry]), yaw, 0.0, fast)
+            aim = Aim(np.array([*(place - held)[:2], carry]), yaw, shut, fast)
         elif phase == "lower":
             low = rest + shape.height / 2 - held[2]
-            aim = Aim(np.array([*(place - held)[:2], low]), yaw, 0.0, careful)
+            aim = Aim(np.array([*(place - held)[:2], low]), yaw, shut, careful)
         elif phase == "let go":
             aim = Aim(np.array(memory["rest"]), yaw, ajar, careful)
         elif phase == "up":
