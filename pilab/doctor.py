@@ -40,6 +40,7 @@ CORE = {  # the dependencies of pyproject.toml, and what does not work without e
     "psutil": "running experiments",
     "pyarrow": "reading and writing datasets",
     "pytorch-lightning": "training",
+    "scikit-learn": "what features say of a quantity",
     "scipy": "statistics",
     "sentencepiece": "the tokenizer",
     "statsmodels": "what several factors do together",

@@ -7,7 +7,8 @@ Design choices
 --------------
 * **A sensor is a named part of the observation**: a camera, the joints, the grippers, whatever else the body reads.
 * **A way to take it** (`WAYS`): `remove` leaves it out, and a policy that cannot do without says so itself; `black` is all
-  zeros, as of a loose cable; `freeze` keeps what it read first; `noise`, `blur` and `delay` leave some of it.
+  zeros, as of a loose cable; `freeze` keeps what it read first; `noise`, `blur` and `delay` leave some of it. `contact` keeps,
+  while fingers touch something, the picture from before: of bodies that feel touch, which says when.
 * **Controls always run**: all sensors (what is lost is lost from there), and everything the body senses taken in each way: who
   does as well then does not sense at all, and the world, not the policy, does the task.
 * Every arm has the same scenes and the same noise of the policy, so that arms are pairs. The rows of an arm are named by what
@@ -28,14 +29,15 @@ from typing import Any
 
 import numpy as np
 
-from pilab.contracts import STATE, Embodiment, PilabError, Policy, Row, UnknownNameError, image_key
-from pilab.evaluation.glasses import Glasses, Where, blurred, dimmed, grainy, late, over, stuttering
+from pilab.contracts import STATE, Embodiment, Observation, PilabError, Policy, Row, UnknownNameError, image_key
+from pilab.evaluation.glasses import Glasses, Where, averted, blurred, dimmed, grainy, late, over, stuttering
 from pilab.evaluation.rollout import evaluate, make_policy
 from pilab.world.scenes import find_body
 
 WHOLE = "all sensors"  # the arm from which nothing was taken
-WAYS = ("remove", "black", "freeze", "noise", "blur", "delay")
+WAYS = ("remove", "black", "freeze", "noise", "blur", "delay", "contact")
 LATE = 10  # control steps
+TOUCH, TOUCHED = "touch", 0.2  # the sensor that says when there is contact, and from how many N on
 GRAIN = {"picture": 50.0, "joints": 0.1, "other": 1.0}  # standard deviation: grey levels, rad, what it reads in
 
 
@@ -81,7 +83,7 @@ class Taken:
     @property
     def always(self) -> bool:
         """Whether it has to see every step, looked at or not."""
-        return self.way in ("freeze", "delay")
+        return self.way in ("freeze", "delay", "contact")
 
     def __call__(self, seed: int) -> Glasses:
         """A pair for one episode."""
@@ -98,6 +100,7 @@ class Taken:
             "noise": lambda: grainy(where, GRAIN[sensor.kind], rng),
             "blur": lambda: blurred(where, 2.5),
             "delay": lambda: late(where, LATE),
+            "contact": lambda: averted(where, _touched),
         }[self.way]()
 
 
@@ -106,7 +109,8 @@ def lattice(
 ) -> list[Taken]:
     """What to try: every set of at most so many sensors, in every way, and `every` sensor at once; first of all, nothing taken.
 
-    Where a way makes no sense for a sensor (blurred joints, part of a state left out) that set is left out. Raises
+    Where a way makes no sense for a sensor (blurred joints, part of a state left out, contact that is not felt) that set is
+    left out. Raises
     `UnknownNameError` for an unknown way, `PilabError` for no sensors.
     """
     if unknown := [way for way in ways if way not in WAYS]:
@@ -115,15 +119,24 @@ def lattice(
         raise PilabError(f"{len(sensors)} sensors, sets of at most {most}; expected at least one of each")
     found = [Taken((), "black")]
     for way in ways:
-        able, whole = (tuple(s for s in some.values() if _able(s, way)) for some in (sensors, every))
+        able, whole = (tuple(s for s in some.values() if _able(s, way, every)) for some in (sensors, every))
         sets = (chosen for n in range(1, most + 1) for chosen in itertools.combinations(able, n) if chosen != whole)
         found += [Taken(chosen, way) for chosen in sets]
         found += [Taken(whole, way, everything=True)] if whole else []
     return found
 
 
-def _able(sensor: Sensor, way: str) -> bool:
-    return not (way == "blur" and sensor.kind != "picture") and not (way == "remove" and sensor.part is not ...)
+def _able(sensor: Sensor, way: str, every: Mapping[str, Sensor]) -> bool:
+    if way == "contact" and TOUCH not in every:
+        return False
+    return not (way in ("blur", "contact") and sensor.kind != "picture") and not (
+        way == "remove" and sensor.part is not ...
+    )
+
+
+def _touched(seen: Observation) -> bool:
+    """Whether any finger feels something."""
+    return bool(np.max(seen[f"observation.{TOUCH}"]) > TOUCHED)
 
 
 Run = Callable[[Taken | None], Sequence[Row]]

@@ -93,6 +93,18 @@ def stuttering(where: Where, moves: Callable[[], bool]) -> Glasses:
     return look
 
 
+def averted(where: Where, while_: Callable[[Observation], bool]) -> Glasses:
+    """What was seen before, as long as something is so: eyes that look away from what matters."""
+    kept: dict[str, np.ndarray] = {}
+
+    def look(seen: Observation) -> Observation:
+        if not kept or not while_(seen):
+            kept.update({key: np.array(seen[key]) for key in seen if where(key) is not None})
+        return {**seen, **_parts(seen, where, kept)}
+
+    return look
+
+
 def _parts(seen: Observation, where: Where, changed: Mapping[str, np.ndarray]) -> Observation:
     """The values that are asked for, changed in the part that is asked for."""
     found = {}

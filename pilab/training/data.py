@@ -40,10 +40,11 @@ from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import SPEAKER, SUBTASK
 from pilab.training.phrases import instruct, meant, rephrase
-from pilab.vla.actions import Normaliser, find_space, proprioception
+from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.fast import FastTokenizer
 from pilab.vla.grounding import ROLES, glimpse_pixels
 from pilab.vla.model import VLAConfig
+from pilab.vla.senses import OWN, feel, sensor
 from pilab.vla.views import viewpoints
 from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, steps_of, task_of
@@ -81,6 +82,8 @@ class Demonstrations:
         ]
         self.state = np.concatenate([d.columns[STATE] for d in datasets])
         self.action = np.concatenate([d.columns[ACTION] for d in datasets])
+        further = [sensor(body, name) for name in config.felt if name not in OWN]
+        self.readings = {s.key: np.concatenate([d.columns[s.key] for d in datasets]) for s in further}
         lengths = np.concatenate([d.lengths for d in datasets])
         stops = np.cumsum(lengths)
         self.episode = np.repeat(np.arange(len(lengths)), lengths)
@@ -125,6 +128,7 @@ class Demonstrations:
     def _check(self, dataset: LeRobotDataset) -> None:
         wanted = {STATE: (self.body.size,), ACTION: (self.body.size,)}
         wanted |= {image_key(n): (h, w, 3) for n, h, w in self.config.cameras}
+        wanted |= {s.key: s.shape for s in (sensor(self.body, n) for n in self.config.felt if n not in OWN)}
         for key, shape in wanted.items():
             found = dataset.features[key].shape if key in dataset.features else None
             if found is None or tuple(found) != shape:
@@ -135,9 +139,10 @@ class Demonstrations:
 
     # ------------------------------------------------------------------------------------------------------------ arrays
     @cached_property
-    def proprioception(self) -> np.ndarray:
+    def felt(self) -> np.ndarray:
         """(N, S) before normalisation."""
-        return proprioception(self.body, self.state.astype(float)).astype(np.float32)
+        seen = {STATE: self.state.astype(float), **self.readings}
+        return feel(self.body, self.config.felt, seen).astype(np.float32)
 
     @cached_property
     def viewpoints(self) -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +269,7 @@ class Demonstrations:
         whole = whole if len(whole) else self.training  # episodes shorter than a chunk
         frames = whole[:: max(1, len(whole) // most)]
         floor = find_space(self.config.action_space).floor(self.body)
-        return Normaliser.fit(self.proprioception[frames], self.chunks(frames), floor, per_step)
+        return Normaliser.fit(self.felt[frames], self.chunks(frames), floor, per_step)
 
 
 def kept_back(sizes: Sequence[int], every: int = HELD_OUT) -> list[int]:

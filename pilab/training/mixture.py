@@ -9,6 +9,8 @@ Design choices
   and learns to act on them from many more frames than vision could afford. *Asked* and *read* are of the synthetic web: see
   `web`; *thought* are single frames: see `frames`. *Coached* frames teach what to think and nothing to do: the subtask that a
   person, or an oracle, said in states that the policy came into.
+* Who is to do without a camera or a sense has to learn to: in a share of the rows of demonstrations, or in all, it is missing
+  (`VLAConfig.missing`).
 * Where ℓ is the subtask there is nothing to think: there the trunk may learn to write the chunk itself, in tokens (`fast`).
 """
 
@@ -33,6 +35,7 @@ from pilab.vla.actions import Normaliser
 from pilab.vla.fast import BEGIN, TOKENS, FastTokenizer
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch
+from pilab.vla.senses import spans
 from pilab.vla.thoughts import recalled
 from pilab.vla.tokenizer import Tokenizer
 from pilab.vla.wording import between, stacked, words
@@ -138,7 +141,7 @@ class Mixture(torch.utils.data.IterableDataset):
             batch.answer, batch.answer_mask = stacked(spoken, self.tokenizer.pad)
             if max(learnt) > 1:
                 batch.learnt = torch.arange(batch.answer.shape[1]) >= torch.tensor(learnt)[:, None]
-        return batch
+        return self._spared(batch, rng)
 
     def coached(self, rows: int, rng: np.random.Generator) -> Batch:
         """Pictures, state and instruction, and what to think; half of them corrections, as far as there are both."""
@@ -155,9 +158,10 @@ class Mixture(torch.utils.data.IterableDataset):
         answer, answer_mask = stacked([written for written, _ in told], self.tokenizer.pad)
         learnt = torch.arange(answer.shape[1]) >= torch.tensor([[start] for _, start in told])
         images = {n: torch.from_numpy(d.take(image_key(n), frames)) for n, _, _ in self.config.cameras}
-        return Batch(
+        batch = Batch(
             text, mask, state=self._state(frames), images=images, answer=answer, answer_mask=answer_mask, learnt=learnt
         )
+        return self._spared(batch, rng)
 
     def _spoken(
         self, frames: np.ndarray, whole: np.ndarray, acts: bool, rng: np.random.Generator
@@ -227,7 +231,7 @@ class Mixture(torch.utils.data.IterableDataset):
                 for i, (n, _, _) in enumerate(self.config.cameras)
             ]
             batch.glimpses = torch.stack(patches, 1)
-        return batch
+        return self._spared(batch, rng)
 
     def _robot(self, frames: np.ndarray, texts: list[str]) -> Batch:
         """Words, state and actions."""
@@ -256,8 +260,28 @@ class Mixture(torch.utils.data.IterableDataset):
             memories = [recalled(self.tokenizer, text, memory, length, len(b)) for text, memory, b in each]
         return words(self.tokenizer, texts, length, before, memories)
 
+    def _spared(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Without some of its cameras and further sensors, row by row. (Modality dropout: Neverova et al. 2015,
+        arXiv:1501.00102.)
+        """
+        missing, rows = dict(self.config.missing), len(batch.text)
+        if not missing:
+            return batch
+        shares = np.array([missing.get(name, 0.0) for name, _, _ in self.config.cameras])
+        batch.camera_mask = there = torch.from_numpy(rng.random((rows, len(shares))) >= shares)
+        if batch.images is None:  # what it is told about a picture goes with the picture
+            batch.points = batch.points * there[..., None, None]
+            if batch.glimpses is not None:
+                batch.glimpses = batch.glimpses * there[..., None, None, None, None]
+        if batch.state is not None:
+            for name, part in spans(self.demonstrations.body, self.config.felt).items():
+                batch.state[:, part] *= torch.from_numpy(rng.random((rows, 1)) >= missing.get(name, 0.0))
+        if "tips" in missing:
+            batch.tips = None
+        return batch
+
     def _state(self, frames: np.ndarray) -> torch.Tensor:
-        felt = self.normaliser.state(self.demonstrations.proprioception[frames])
+        felt = self.normaliser.state(self.demonstrations.felt[frames])
         return torch.from_numpy(pad(felt, self.config.state_slots))
 
 

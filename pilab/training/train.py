@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
+from pilab.vla.senses import slots
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.scenes import VALIDATION, find_body
 
@@ -86,13 +87,8 @@ def train(
                 f"this recipe trains nothing but {parts}; start from a checkpoint that sees, with --start"
             )
         config = getattr(VLAConfig, recipe.size)(embodiment, **{"body": body, **recipe.model})
-    elif before.model.config.body != body:
-        raise PolicyError(
-            f"{start} drives the body {before.model.config.body!r}, not {body!r}; name its own with --body"
-        )
     else:
-        old = before.model.config  # how long answers may be is no matter of weights
-        config = replace(old, **{"answer_length": max(old.answer_length, VLAConfig.answer_length), **recipe.model})
+        config = _go_on(before.model.config, recipe.model, body)
     if recipe.has_robot == (not data):
         raise DatasetError(
             f"{len(data)} datasets for a recipe that learns from "
@@ -144,7 +140,7 @@ def train(
         normaliser = demonstrations.normaliser(recipe.per_step_statistics)
     else:
         size = find_space(config.action_space).size(embodiment)
-        normaliser = Normaliser.identity(embodiment.size + 9 * len(embodiment.arms), config.horizon, size)
+        normaliser = Normaliser.identity(slots(embodiment, config.felt), config.horizon, size)
     fast = before.fast if before and before.fast and before.fast.horizon == config.horizon else None
     if recipe.fast and demonstrations and fast is None:
         fast = demonstrations.fast()
@@ -245,6 +241,21 @@ def train(
     return done
 
 
+def _go_on(old: VLAConfig, changes: Mapping[str, object], body: str) -> VLAConfig:
+    """The model of a recipe that starts from another: of the same arms and cameras, which may feel more than before."""
+    mine, its = find_body(body), find_body(old.body)
+    if (mine.arms, mine.cameras, mine.channels) != (its.arms, its.cameras, its.channels):
+        raise PolicyError(f"what to start from drives the body {old.body!r}, not {body!r}; name its own with --body")
+    length = max(old.answer_length, VLAConfig.answer_length)  # how long answers may be is no matter of weights
+    config = replace(old, **{"answer_length": length, "body": body, **changes})
+    if config.felt[: len(old.felt)] != old.felt:
+        raise PolicyError(
+            f"it felt {', '.join(old.felt)}, in this order, and is to feel {', '.join(config.felt) or 'nothing'}: put what is "
+            "new behind, and what is gone into `missing`"
+        )
+    return replace(config, state_slots=max(old.state_slots, slots(mine, config.felt)))
+
+
 def _shared(processes: int, shard: bool) -> dict[str, object]:
     """Lightning's settings for so many processes on this machine."""
     if processes == 1:
@@ -274,15 +285,22 @@ def _habits(recipe: Recipe, before: Checkpoint | None) -> tuple[Thinking, Drivin
 
 def _inherit(model: VLA, before: Checkpoint, fresh: Normaliser, anew: Sequence[str]) -> Normaliser:
     """Every weight of `before` that fits goes into `model`, but for parts `anew`; returns the statistics to go with them."""
-    own, old = model.state_dict(), before.model.state_dict()
+    own, old, was = model.state_dict(), before.model.state_dict(), before.normaliser
     for name, weight in own.items():
-        if name.split(".")[0] not in anew and name in old and old[name].shape == weight.shape:
+        if name.split(".")[0] in anew or name not in old:
+            continue
+        if old[name].shape == weight.shape:
             weight.copy_(old[name])
+        elif name == "state.0.weight":  # what it feels besides is new to it, and moves nothing at first
+            known = old[name].shape[1]
+            weight[:, :known], weight[:, known:] = old[name], 0.0
     if not before.origin.get("data", True):  # it has seen no robot
         return fresh
-    if before.normaliser.action_mean.shape == fresh.action_mean.shape and "head" not in anew:
-        return before.normaliser
-    return replace(fresh, state_mean=before.normaliser.state_mean, state_std=before.normaliser.state_std)
+    known, feels = len(was.state_mean), len(fresh.state_mean)
+    if was.action_mean.shape == fresh.action_mean.shape and "head" not in anew and known == feels:
+        return was
+    state = {k: np.append(getattr(was, k), getattr(fresh, k)[known:]) for k in ("state_mean", "state_std")}
+    return replace(fresh, **state)
 
 
 def make_trainer(recipe: Recipe, folder: str | Path, callbacks: list[Callback], **options: object) -> pl.Trainer:

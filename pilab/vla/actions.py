@@ -132,17 +132,6 @@ def is_gripper(body: Embodiment) -> np.ndarray:
     return np.array([name.endswith("_gripper") for name in body.action.names])
 
 
-def proprioception(body: Embodiment, state: np.ndarray) -> np.ndarray:
-    """What the model is told about itself: state (…, A) → joints and grippers, then of each arm where the tip is (3, m), where
-    it points (3) and along what its fingers close (3): (…, A + 9 · arms).
-    """
-    columns = [state]
-    for arm in body.arms:
-        tip, rotation, _, _ = chain(arm).forward(state[..., body.slice(arm.name)][..., :-1])
-        columns += [tip, rotation[..., :, 0], rotation[..., :, 1]]
-    return np.concatenate(columns, -1)
-
-
 @dataclass(frozen=True)
 class Normaliser:
     """Statistics of the training data: what goes into the network has mean 0 and deviation about 1.
@@ -157,7 +146,7 @@ class Normaliser:
 
     @classmethod
     def fit(cls, states: np.ndarray, actions: np.ndarray, floor: np.ndarray, per_step: bool = True) -> Normaliser:
-        """states (N, S) of `proprioception`, actions (N, H, D) in the action space, floor (D,) of the deviation.
+        """states (N, S) of `senses.feel`, actions (N, H, D) in the action space, floor (D,) of the deviation.
 
         A gripper's floor is half its range, so that it comes out as −1 … 1 and is never stretched further. per_step:
         False shares one mean and deviation among all steps, for comparison.

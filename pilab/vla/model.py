@@ -35,6 +35,7 @@ from pilab.contracts import Embodiment, PolicyError, UnknownNameError, load
 from pilab.vla.actions import find_space
 from pilab.vla.flow import Context, Drawn, Expert, FlowHead, RegressionHead
 from pilab.vla.grounding import ROLES, Glimpse, Grounding, GroundingHead, glimpse, grounding_losses
+from pilab.vla.senses import OWN, slots
 from pilab.vla.transformer import Cache, Transformer, block_mask
 from pilab.vla.views import FEATURES, displacements
 from pilab.vla.vision import Vision
@@ -51,7 +52,10 @@ class VLAConfig:
     vocabulary: int = 4096  # pieces of the tokenizer
     text_length: int = 40  # pieces of ℓ, at most
     answer_length: int = 72  # pieces of a thought, at most: a chain takes some thirty, a sign and a memory as many
-    state_slots: int = 32  # proprioception, padded
+    felt: tuple[str, ...] = OWN  # what the state holds, in order: see senses.feel
+    # Camera or sense, and the share of the rows in which it is missing: it learns to do without.
+    missing: tuple[tuple[str, float], ...] = ()
+    state_slots: int = 32  # what is felt, padded
     action_slots: int = 16  # numbers per step, padded
     hands: int = 2  # tool tips from which points are seen; 0 leaves them as pixels
     horizon: int = 16  # steps of a chunk: 1.6 s at 10 Hz
@@ -91,6 +95,14 @@ class VLAConfig:
             )
         if self.glimpse % 4:
             raise PolicyError(f"glimpse {self.glimpse} is not a multiple of 4: it is halved twice")
+        known = (*(camera for camera, _, _ in self.cameras), *self.felt)
+        for name, share in self.missing:
+            if name not in known:
+                raise UnknownNameError("camera or sense that may be missing", name, known)
+            least = 1 if name in OWN else 0  # a batch knows where the tips are, or does not
+            if not max(least, 1e-9) <= share <= 1:
+                expected = "1, or not to be named" if least else "above 0, and at most 1"
+                raise PolicyError(f"the share of rows without {name!r} is {share!r}; expected {expected}")
         find_head(self.head)
         find_space(self.action_space)
 
@@ -99,9 +111,9 @@ class VLAConfig:
         """For a CPU: some 2.5 M parameters."""
         cameras = tuple((c.name, c.height, c.width) for c in body.cameras)
         # Room for two arms, so that small bodies share a checkpoint's shape; as much as it takes for larger ones.
-        state, action = max(32, body.size + 9 * len(body.arms)), max(16, body.size)
-        slots = {"state_slots": state, "action_slots": action, "hands": len(body.arms)}
-        known = {"cameras": cameras, "body": body.name, **slots}
+        state, action = max(32, slots(body, changes.get("felt", OWN))), max(16, body.size)
+        sizes = {"state_slots": state, "action_slots": action, "hands": len(body.arms)}
+        known = {"cameras": cameras, "body": body.name, **sizes}
         return cls(**{**known, **changes})
 
     @classmethod
@@ -117,7 +129,9 @@ class VLAConfig:
     def from_json(cls, values: dict[str, object]) -> Self:
         """Raises `PolicyError` for settings this version does not know."""
         try:
-            return cls(**{**values, "cameras": tuple((str(n), int(h), int(w)) for n, h, w in values["cameras"])})
+            cameras = tuple((str(n), int(h), int(w)) for n, h, w in values["cameras"])
+            missing = tuple((str(name), float(share)) for name, share in values.get("missing", ()))
+            return cls(**{**values, "cameras": cameras, "felt": tuple(values.get("felt", OWN)), "missing": missing})
         except PolicyError:
             raise
         except (KeyError, TypeError, ValueError) as error:

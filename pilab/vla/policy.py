@@ -6,7 +6,8 @@ Design choices
   but for the sentences with which a person begins a thought: it thinks on from there.
 * Points in a thought override the heat maps': a person who drags a point moves the hand.
 * Words never seen in training are accepted and **flagged** in the thought (`memory["unseen"]`), never dropped in silence.
-* What is missing or not finite is refused with a reason; the Executor never sees a chunk made from NaN.
+* What is missing or not finite is refused with a reason; the Executor never sees a chunk made from NaN. Who learnt to do
+  without a camera or a further sensor now and then (`VLAConfig.missing`) goes on without it.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ from pilab.contracts import (
     UnknownNameError,
     image_key,
 )
-from pilab.vla.actions import find_space, proprioception
+from pilab.vla.actions import find_space
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.fast import BEGIN, TOKENS
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch
+from pilab.vla.senses import OWN, feel, sensor, spans
 from pilab.vla.thoughts import CHAIN, SUBTASK, TOLD, begun, read, recalled, told
 from pilab.vla.views import viewpoints
 from pilab.vla.wording import stacked
@@ -63,7 +65,9 @@ class VLAPolicy(Policy):
         self.fingerprint = c.hash  # of the weights: stands in every row
         self.space = find_space(self.config.action_space)
         self.size = self.space.size(self.body)
-        self.cameras = tuple(name for name, _, _ in self.config.cameras)
+        self.missing = dict(self.config.missing)
+        self.known = tuple(name for name, _, _ in self.config.cameras)
+        self.cameras = tuple(name for name in self.known if self.missing.get(name) != 1)
         self.noise_shape = (self.config.horizon, self.size)
         self.think_interval = c.driving.think_interval
         self.replan_interval = c.driving.replan_interval
@@ -177,7 +181,7 @@ class VLAPolicy(Policy):
         """Batches of pictures, with a text each, and which of them they hold."""
         shown = {}
         for camera, image in images.items():
-            _, height, width = self.config.cameras[_index(camera, self.cameras, "camera")]
+            _, height, width = self.config.cameras[_index(camera, self.known, "camera")]
             shown[camera] = _picture(camera, image, (len(texts), height, width, 3))
         for start in range(0, len(texts), rows):
             some = slice(start, start + rows)
@@ -206,7 +210,7 @@ class VLAPolicy(Policy):
                 some, first, tokenizer.eos, begun=start and tuple(x.to(self.device) for x in start)
             )
             for i, row in zip(rows, pieces.tolist(), strict=True):
-                found[i] = read(tokenizer, [first, *row], self.cameras[0], length)
+                found[i] = read(tokenizer, [first, *row], self.known[0], length)
         return found
 
     def _texts(self, observation: Observation, thought: Sequence[Thought]) -> list[str]:
@@ -221,23 +225,41 @@ class VLAPolicy(Policy):
     def _batch(self, observation: Observation, texts: Sequence[str], memories: Sequence[str] | None = None) -> Batch:
         text, mask = self._heard(texts, self.checkpoint.driving.before, memories)
         state = self._numbers(observation, STATE, (len(texts), self.body.size))
-        images, needed = {}, ", ".join(self.cameras)
+        images, there = {}, []
         for name, height, width in self.config.cameras:
-            image = observation.get(image_key(name))
-            if image is None:
+            shape, image = (len(texts), height, width, 3), observation.get(image_key(name))
+            there.append(image is not None and name in self.cameras)
+            if image is None and name not in self.missing:
+                needed = ", ".join(camera for camera in self.cameras if camera not in self.missing)
                 raise PolicyError(
                     f"no picture from camera {name!r}; the policy needs {needed}: connect it, or train without it"
                 )
-            images[name] = _picture(name, image, (len(texts), height, width, 3))
-        inside = np.zeros((len(texts), self.config.state_slots), np.float32)
-        felt = self.checkpoint.normaliser.state(proprioception(self.body, state))
-        inside[:, : felt.shape[1]] = felt
-        views, tips = map(torch.from_numpy, viewpoints(self.body, state, self.cameras))
+            images[name] = _picture(name, image, shape) if there[-1] else torch.zeros(shape, dtype=torch.uint8)
+        views, tips = map(torch.from_numpy, viewpoints(self.body, state, self.known))
         batch = Batch(
-            text, mask, state=torch.from_numpy(inside), viewpoints=views, tips=tips,
-            images=images,
+            text, mask, state=torch.from_numpy(self._felt(observation, state)), viewpoints=views,
+            tips=None if "tips" in self.missing else tips, images=images,
+            camera_mask=None if all(there) else torch.tensor(there).expand(len(texts), -1),
         )  # fmt: skip
         return batch.to(self.device)
+
+    def _felt(self, observation: Observation, state: np.ndarray) -> np.ndarray:
+        """(B, slots) normalised; zeros, the mean, for what is missing and may be."""
+        config, readings = self.config, {STATE: state}
+        gone = {name for name, share in config.missing if share == 1}
+        for name in (name for name in config.felt if name not in OWN):
+            spec = sensor(self.body, name)
+            if name in self.missing and (name in gone or spec.key not in observation):
+                gone.add(name)
+                readings[spec.key] = np.zeros((len(state), *spec.shape))
+            else:
+                readings[spec.key] = self._numbers(observation, spec.key, (len(state), *spec.shape))
+        felt = self.checkpoint.normaliser.state(feel(self.body, config.felt, readings))
+        for name in gone.intersection(config.felt):
+            felt[:, spans(self.body, config.felt)[name]] = 0
+        inside = np.zeros((len(state), config.state_slots), np.float32)
+        inside[:, : felt.shape[1]] = felt
+        return inside
 
     def _heard(
         self, texts: Sequence[str], before: Sequence[str] = (), memories: Sequence[str] | None = None
@@ -271,12 +293,12 @@ class VLAPolicy(Policy):
 
     def _told(self, thought: Sequence[Thought]) -> tuple[torch.Tensor, torch.Tensor]:
         """The points of the thoughts (B, C, R, 3), and which there are (B, C, R)."""
-        points = torch.zeros(len(thought), len(self.cameras), len(ROLES), 3)
+        points = torch.zeros(len(thought), len(self.known), len(ROLES), 3)
         told = torch.zeros(points.shape[:3])
         for i, one in enumerate(thought):
             for camera, roles in one.points.items():
                 for role, place in dict(roles).items():
-                    c, r = _index(camera, self.cameras, "camera"), _index(role, ROLES, "role of a point")
+                    c, r = _index(camera, self.known, "camera"), _index(role, ROLES, "role of a point")
                     points[i, c, r], told[i, c, r] = _point(place), 1
         return points, told
 

@@ -6,6 +6,7 @@ import pytest
 from pilab.contracts import STATE, PilabError, Policy, PolicyError, UnknownNameError, image_key
 from pilab.evaluation.ablation import WAYS, WHOLE, Taken, ablate, lattice, sensors_of
 from pilab.evaluation.glasses import IMAGES
+from pilab.world.bodies import duo_touch
 from pilab.world.bodies.duo import BODY
 from pilab.world.environment import World
 from pilab.world.scenes import VALIDATION, sample_scene
@@ -37,7 +38,7 @@ def test_what_a_body_senses():
 @pytest.mark.parametrize("name", SENSORS)
 def test_only_what_is_taken_changes(name, way):
     if Taken((SENSORS[name],), way) not in lattice({name: SENSORS[name]}, SENSORS, [way]):
-        assert way in ("blur", "remove") and name in ("joints", "grippers")
+        assert way == "contact" or (way in ("blur", "remove") and name in ("joints", "grippers"))
         return
     look, sensor = Taken((SENSORS[name],), way)(0), SENSORS[name]
     for before, after in ((seen, look(seen)) for seen in SEEN):
@@ -113,3 +114,22 @@ def test_who_cannot_do_without_says_so():
         ablate("hold", body=BODY)
     with pytest.raises(PilabError, match="no policy and no run"):
         ablate(sensors=["base"])
+
+
+def test_eyes_that_look_away_while_fingers_touch():
+    feeling = sensors_of(duo_touch.BODY)
+    assert {"touch", "force"} < set(feeling)
+    tried = lattice(feeling, feeling, ["contact"], most=1)
+    assert [t.name for t in tried[1:]] == [
+        "contact base", "contact left_wrist", "contact right_wrist", "contact everything",
+    ]  # fmt: skip
+    assert len(lattice(SENSORS, SENSORS, ["contact"])) == 1  # nobody says when
+    look, shown = Taken((feeling["base"],), "contact")(0), []
+    key = image_key("base")
+    for k, force in enumerate((0.0, 0.1, 3.0, 3.0, 0.0, 5.0)):
+        seen = {key: np.full((2, 2, 3), k, np.uint8), "observation.touch": np.array([0.0, force, 0, 0])}
+        shown.append(int(look(seen)[key][0, 0, 0]))
+    assert shown == [0, 1, 1, 1, 4, 4]
+    assert Taken((feeling["base"],), "contact").always
+    rows = ablate("demonstrator", ["base"], ["contact"], suite="wipe", body="duo_touch", episodes=1, **QUIET)
+    assert [row.arm for row in rows] == [WHOLE, "contact base", "contact everything"] and all(r.success for r in rows)

@@ -15,10 +15,11 @@ from pilab.contracts import NOISE, SCENE, STATE, TASK, Scene, Thought, UnknownNa
 from pilab.data.lerobot import LeRobotDataset
 from pilab.evaluation.rollout import evaluate, make_policy, summary
 from pilab.robots.collection import Recipe, collect, demonstrate
-from pilab.vla.actions import Normaliser, find_space, proprioception
+from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
+from pilab.vla.senses import OWN, feel
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.environment import World
 from pilab.world.gym_environment import RobotEnv
@@ -159,7 +160,7 @@ def test_an_action_space_of_ones_own_drives_a_policy(tmp_path):
     inside = space.encode(body, state, actions)
     np.testing.assert_allclose(space.decode(body, state, inside), actions, atol=1e-9)
     config = VLAConfig.nano(body, action_space="deltas:SPACE", width=32, heads=2, layers=1, channels=24)
-    normaliser = Normaliser.fit(proprioception(body, state), inside, space.floor(body))
+    normaliser = Normaliser.fit(feel(body, OWN, {STATE: state}), inside, space.floor(body))
     model = VLA(config)
     assert np.isfinite(model.loss(config.fake_batch())["action"].item())
     Checkpoint(model, normaliser, Tokenizer.default(), frozenset()).save(tmp_path)

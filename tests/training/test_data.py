@@ -13,9 +13,9 @@ from pilab.training import data
 from pilab.training.data import EARLY, Demonstrations
 from pilab.training.mixture import Mixture, Rows
 from pilab.training.phrases import named
-from pilab.vla.actions import proprioception
 from pilab.vla.grounding import ROLES, glimpse
 from pilab.vla.model import VLAConfig
+from pilab.vla.senses import OWN, feel
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world import objects, places
 from pilab.world.bodies import duo, solo
@@ -157,7 +157,7 @@ def test_pictures_state_and_padding(demonstrations, mixture, frames, dataset):
     for camera in CAMERAS:
         for image, frame in zip(batch.images[camera].numpy(), frames, strict=False):
             np.testing.assert_array_equal(image, dataset[int(frame)][image_key(camera)])
-    felt = proprioception(duo.BODY, dataset.columns[STATE][frames[:12]].astype(float))
+    felt = feel(duo.BODY, OWN, {STATE: dataset.columns[STATE][frames[:12]].astype(float)})
     size = felt.shape[1]
     np.testing.assert_allclose(batch.state[:, :size].numpy(), mixture.normaliser.state(felt), atol=1e-5)
     assert not batch.state[:, size:].any() and not batch.actions[..., 14:].any()

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilab.contracts import PolicyError, UnknownNameError
-from pilab.vla.actions import SPACES, Normaliser, find_space, is_gripper, proprioception
+from pilab.contracts import STATE, PolicyError, UnknownNameError
+from pilab.vla.actions import SPACES, Normaliser, find_space, is_gripper
+from pilab.vla.senses import OWN, feel
 from pilab.world.kinematics import chain
 from pilab.world.scenes import find_body
 
@@ -117,7 +118,7 @@ def test_proprioception_adds_where_each_tip_is_and_how_it_points():
     for name in ("duo", "solo"):
         body = find_body(name)
         state, _ = motion(body, 1, rows=4)
-        felt = proprioception(body, state)
+        felt = feel(body, OWN, {STATE: state})
         assert felt.shape == (4, body.size + 9 * len(body.arms))
         np.testing.assert_array_equal(felt[:, : body.size], state)
         for i, arm in enumerate(body.arms):
@@ -143,7 +144,7 @@ def fitted(per_step=True, space="relative_pose"):
     body, space = find_body("duo"), find_space(space)
     state, actions = motion(body, 2, rows=400)
     inside = space.encode(body, state, actions)
-    felt = proprioception(body, state)
+    felt = feel(body, OWN, {STATE: state})
     return Normaliser.fit(felt, inside, space.floor(body), per_step), felt, inside, space.floor(body)
 
 

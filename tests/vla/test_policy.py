@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from pilab.contracts import NOISE, STATE, TASK, PilabError, Policy, PolicyError, Thought, UnknownNameError, image_key
-from pilab.vla.actions import Normaliser, find_space, proprioception
+from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.grounding import ROLES
 from pilab.vla.model import VLA, Batch
 from pilab.vla.policy import VLAPolicy
+from pilab.vla.senses import OWN, feel
 from pilab.vla.thoughts import TOLD, recalled
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.bodies import duo, solo
@@ -27,7 +28,7 @@ def normaliser_for(config, body=duo.BODY):
     state = body.home + 0.2 * rng.standard_normal((200, body.size))
     actions = state[:, None] + 0.02 * rng.standard_normal((200, config.horizon, body.size)).cumsum(1)
     space = find_space(config.action_space)
-    return Normaliser.fit(proprioception(body, state), space.encode(body, state, actions), space.floor(body))
+    return Normaliser.fit(feel(body, OWN, {STATE: state}), space.encode(body, state, actions), space.floor(body))
 
 
 def policy_for(model, body=duo.BODY, **driving):

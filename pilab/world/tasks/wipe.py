@@ -64,6 +64,10 @@ class Rub(Script):
         arm = nearest_arm(now, self.arm, points, now.position(now.scene.goal.object))
         return {"arm": arm.name, "yaw": now.scene.part(now.scene.goal.object).yaw}
 
+    def wanted(self, now):
+        """N with which it presses."""
+        return RIGHT
+
     def _stains(self, now):
         """Where those are that are left, (3,) each, on the face of the board at rest."""
         spots = [now.position(p.name) for p in now.scene.parts if p.name.startswith("stain")]
@@ -82,7 +86,7 @@ class Rub(Script):
         if phase == "over" and np.hypot(*(left[0] - tip)[:2]) < 0.006:
             return "press"
         if phase == "press":
-            if force > BAND[0]:
+            if force > 0.5 * self.wanted(now):
                 return "rub"
             if force < 0.1 and np.hypot(*(left[0] - tip)[:2]) > 0.02:
                 return "over"
@@ -95,7 +99,8 @@ class Rub(Script):
     def aims(self, now, memory):
         name, phase, pace = memory["arm"], memory["phase"], now.manner.pace
         tip, left, force = now.tips[name], self._stains(now), self._force(now)
-        deeper = (RIGHT + 0.5 * (RIGHT - force)) / ARM
+        right = self.wanted(now)
+        deeper = (right + 0.5 * (right - force)) / ARM
         yaw = now.yaws[name] + math.remainder(memory["yaw"] - now.yaws[name], math.pi)
         if phase == "over":
             aim = Aim(left[0] + [0, 0, 0.04], yaw, 0.0, pace)
