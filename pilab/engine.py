@@ -75,7 +75,8 @@ class LocalLauncher:
 class Engine:
     """At most `workers` runs at a time, started by a background thread in the order of submission.
 
-    Runs live no longer than the process that holds the engine: a script waits for them with `map`.
+    Runs live no longer than the process that holds the engine: a script waits for them with `map`. With 0 workers they run in
+    this very process as they are submitted: under a debugger, or where a process would cost more than the run.
     """
 
     def __init__(self, root: str | Path, workers: int = 2, launcher: Any = None) -> None:
@@ -105,11 +106,14 @@ class Engine:
             run.folder.mkdir(parents=True, exist_ok=True)
             if not (run.folder / "config.json").exists():
                 _write(run.folder / "config.json", {"function": function, "config": run.config})
-            if self.status(run) != "done" and run not in self._queue and run not in self._running:
+            waits = self.status(run) != "done" and run not in self._queue and run not in self._running
+            if waits and self.workers:
                 self._queue.append(run)
             if self._queue and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="pilab-engine", daemon=True)
                 self._thread.start()
+        if waits and not self.workers:
+            execute(run.folder)
         return run
 
     def status(self, run: Run) -> str:

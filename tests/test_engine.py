@@ -108,6 +108,19 @@ def test_every_end_is_told_once_and_old_results_too(engine):
     assert engine.submit("engine_jobs:fail", {"x": 9}) == run
 
 
+def test_without_workers_a_run_is_here_and_now(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    engine = Engine(tmp_path / "runs", workers=0)
+    run = engine.submit("engine_jobs:square", {"x": 3})
+    assert engine.status(run) == "done" and pid(run) == os.getpid()
+    assert engine.map("engine_jobs:square", [{"x": 3}, {"x": 2}], progress=False) == [
+        {"square": 9, "threads": "7"}, {"square": 4, "threads": "7"},
+    ]  # fmt: skip
+    assert calls(run) == 1
+    with pytest.raises(PilabError, match="1 of 2 runs of engine_jobs:fail did not finish"):
+        engine.map("engine_jobs:fail", [{"x": 1}, {"x": 0}], progress=False)
+
+
 def test_a_run_that_is_done_never_runs_again(engine, tmp_path):
     engine.map("engine_jobs:square", [{"x": 2}], progress=False)
     again = Engine(tmp_path / "runs")

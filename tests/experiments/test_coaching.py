@@ -69,7 +69,7 @@ def test_labels_touch_no_hand():
 
 def test_from_nothing_to_rows(tmp_path):
     arms = ("middle: labels", "middle, flat: nothing", "low: demonstrations")
-    grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=1, progress=False)
+    grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=0, progress=False)
     runs(grid, SMOKE, arms, 0)
     assert not grid.missing({"arm": arm, "seed": 0} for arm in arms)
     for row in grid.rows:

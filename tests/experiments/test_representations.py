@@ -23,7 +23,7 @@ def test_arms_differ_in_thoughts_alone():
 
 
 def test_from_nothing_to_rows(tmp_path):
-    grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=1, progress=False)
+    grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=0, progress=False)
     arms = ("nothing", "points", "chain and points")
     runs(grid, SMOKE, 60, arms, 0)
     assert not grid.missing({"arm": arm, "seed": 0} for arm in arms)

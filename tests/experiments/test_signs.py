@@ -69,7 +69,7 @@ def test_what_is_kept_back_has_a_likeness_in_the_frames(seed):
 
 
 def test_from_nothing_to_rows(tmp_path):
-    grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=1, progress=False)
+    grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=0, progress=False)
     runs(grid, SMOKE, 40, ("chain, meanings not read",), 0)
     assert {row.arm for row in grid.rows} == {"chain, meanings not read"} and {row.suite for row in grid.rows} == set(
         EXAMS

@@ -95,7 +95,7 @@ def test_unknown_names_are_refused(tmp_path):
 def test_some_arms_of_a_world_from_nothing_to_rows(tmp_path):
     """Who goes on from another, who has the same weights, who has no web: all stand on what they should."""
     arms = ("flat, no web", "chain, then flat", "both, asked at once", "chain, carried out", ORACLE)
-    grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=1, progress=False)
+    grid = Grid(tmp_path / "runs", tmp_path / "rows.jsonl.gz", workers=0, progress=False)
     exams = {"frames": 20, "edited kind": 20, "names": 8, "finding": 1, "never handled": 1, "black cameras": 1}
     runs(grid, SMOKE, exams, arms, 0)
     assert {row.arm for row in grid.rows} == set(arms) and not grid.missing({"arm": a, "seed": 0} for a in arms)
