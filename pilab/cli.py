@@ -226,6 +226,28 @@ def evaluate(options: argparse.Namespace) -> None:
     print(json.dumps(digest) if options.json else rollout.table(digest))
 
 
+def ablate(options: argparse.Namespace) -> None:
+    """A policy without its sensors."""
+    from pilab.engine import Engine
+    from pilab.evaluation import ablation
+    from pilab.evaluation.rows import write_rows
+    from pilab.evaluation.statistics import p_text
+
+    rows = ablation.ablate(
+        options.policy, options.sensors, options.ways, options.most, body=options.body, suite=options.suite,
+        episodes=options.episodes, seed=options.seed, engine=Engine(options.out, options.workers),
+    )  # fmt: skip
+    if options.rows:
+        write_rows(options.rows, rows)
+    found = ablation.losses(rows)
+    if options.json:
+        print(json.dumps([{"arm": f.arm, "k": f.rate.k, "n": f.rate.n, "p": f.p} for f in found]))
+        return
+    for loss in found:
+        against = f"{loss.difference.text()}, Holm's {p_text(loss.p)}" if loss.difference else ""
+        print(f"{loss.arm:40s} {loss.rate.text():36s} {against}")
+
+
 def experiment(options: argparse.Namespace) -> None:
     """What is missing of an experiment."""
     from pilab.evaluation.rollout import rate_of
@@ -528,6 +550,33 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=positive, help="threads that advance them; all cores if not given")
     p.add_argument("--rows", metavar="FILE", help="write the result rows here (.jsonl or .jsonl.gz)")
     p.add_argument("--strips", metavar="DIR", help="save a film strip of every episode here")
+    machine(p)
+
+    p = verb(
+        verbs, "ablate", ablate, "what does a policy need of what it senses?",
+        "pilab ablate default --sensors base left_wrist right_wrist --ways black freeze --most 3 --episodes 40",
+    )  # fmt: skip
+    p.add_argument("policy", help="as for evaluate")
+    p.add_argument(
+        "--sensors", nargs="+", default=(), metavar="NAME", help="a body's cameras, joints, …; all if not given"
+    )
+    p.add_argument(
+        "--ways",
+        nargs="+",
+        default=["black"],
+        metavar="WAY",
+        help="remove, black, freeze, noise, blur, delay or contact",
+    )
+    p.add_argument(
+        "--most", type=positive, default=1, help="sensors that are taken at once, at most; every set is tried"
+    )
+    p.add_argument("--suite", default="put", help="as for evaluate")
+    p.add_argument("--episodes", type=positive, default=40, help="of every set, on the same scenes")
+    p.add_argument("--seed", type=int, default=600_000, help="the first scene seed")
+    p.add_argument("--body", default="duo", help="duo, solo, duo_touch, duo_soft or MODULE:BODY")
+    p.add_argument("--out", default="runs/ablation", help="folder of its runs, which go on where they were interrupted")
+    p.add_argument("--rows", metavar="FILE", help="write the result rows here (.jsonl or .jsonl.gz)")
+    p.add_argument("--workers", type=positive, default=os.cpu_count(), help="sets at a time, with a core each")
     machine(p)
 
     p = verb(

@@ -25,13 +25,18 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pilab.contracts import STATE, Embodiment, Observation, PilabError, Policy, Row, UnknownNameError, image_key
+from pilab.engine import Engine
 from pilab.evaluation.glasses import Glasses, Where, averted, blurred, dimmed, grainy, late, over, stuttering
 from pilab.evaluation.rollout import evaluate, make_policy
+from pilab.evaluation.rows import read_rows, write_rows
+from pilab.evaluation.statistics import PairedDifference, Rate, holm, paired_difference, wilson
+from pilab.evaluation.verdict import SEED
 from pilab.world.scenes import find_body
 
 WHOLE = "all sensors"  # the arm from which nothing was taken
@@ -144,14 +149,16 @@ Run = Callable[[Taken | None], Sequence[Row]]
 
 def ablate(
     policy: Policy | str | None = None, sensors: Iterable[str] = (), ways: Sequence[str] = ("black",), most: int = 1, *,
-    body: str | Embodiment = "duo", run: Run | None = None, **episodes: Any,
+    body: str | Embodiment = "duo", run: Run | None = None, sets: Sequence[Taken] | None = None, engine: Engine | None = None,
+    **episodes: Any,
 ) -> list[Row]:  # fmt: skip
     """Rows of a policy with all its sensors, and of it without each set of them.
 
     sensors: names of `sensors_of(body)`; by default all. ways, most: see `lattice`. episodes: what `rollout.evaluate` takes,
     such as suite, episodes, seed. run: a world of your own: given what is taken, which makes glasses for each seed (None for
-    nothing), it returns its rows; then policy and episodes are its own affair. Raises `UnknownNameError` for a sensor that the
-    body has not.
+    nothing), it returns its rows; then policy and episodes are its own affair. sets: what to take, instead of a lattice, whose
+    controls are then left out. engine: each set is a run of it, resumable and with a process to itself; then the policy is a
+    name. Raises `UnknownNameError` for a sensor that the body has not.
 
     `ablate("default", ["base", "left_wrist", "right_wrist"], ["black", "freeze"], most=3, suite="put", episodes=100)`
     """
@@ -160,23 +167,93 @@ def ablate(
     names = list(sensors) or list(known)
     if unknown := [name for name in names if name not in known]:
         raise UnknownNameError("sensor", unknown[0], list(known))
+    tried = lattice({name: known[name] for name in names}, known, ways, most) if sets is None else sets
+    if run is None and not isinstance(body, str):
+        raise PilabError(
+            f"body {robot.name!r} as an object; to be simulated it needs a name, such as 'duo', or give run"
+        )
+    if engine is not None:
+        if not isinstance(policy, str) or run is not None:
+            raise PilabError(f"{policy!r} in a process of its own; expected a name, such as 'default' or MODULE:OBJECT")
+        about = {"policy": policy, "body": body, "suite": "put", **episodes}
+        configs = [
+            {**about, "taken": [s.name for s in t.sensors], "way": t.way, "everything": t.everything} for t in tried
+        ]
+        engine.map(f"{__name__}:trial", configs)
+        return [row for c in configs for row in read_rows(engine.run(f"{__name__}:trial", c).folder / ROWS)]
     if run is None:
         if policy is None:
             raise PilabError("no policy and no run; expected a policy to evaluate, or a function that does")
-        if not isinstance(body, str):
-            raise PilabError(
-                f"body {robot.name!r} as an object; to be simulated it needs a name, such as 'duo', or give run"
-            )
         able, asked = make_policy(policy, robot) if isinstance(policy, str) else policy, {"suite": "put", **episodes}
 
         def run(taken: Taken | None) -> list[Row]:
             return evaluate(able, arm="ablated", glasses=taken, body=body, **asked)  # the same noise for all arms
 
     rows: list[Row] = []
-    for taken in lattice({name: known[name] for name in names}, known, ways, most):
+    for taken in tried:
         about = {"taken": taken.what, "way": taken.way}
         rows += [
             dataclasses.replace(row, arm=taken.name, clusters={**row.clusters, **about})
             for row in run(taken if taken.sensors else None)
         ]
     return rows
+
+
+ROWS = "rows.jsonl"  # in the folder of a trial
+
+
+def trial(config: Mapping[str, Any], folder: str | Path) -> dict[str, int]:
+    """One set as a run of the engine. config: policy, body, taken, way, everything, and what `evaluate` takes."""
+    asked = {"threads": 1, "progress": False, **config}
+    policy, body, taken, way, everything = (asked.pop(k) for k in ("policy", "body", "taken", "way", "everything"))
+    known = sensors_of(find_body(body))
+    one = Taken(tuple(known[name] for name in taken), way, everything)
+    return {"rows": len(read_rows(write_rows(Path(folder) / ROWS, ablate(policy, body=body, sets=[one], **asked))))}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is lost, or gained, without some sensors: of the same scenes with all of them."""
+
+    suite: str
+    arm: str
+    way: str
+    taken: tuple[str, ...]
+    rate: Rate
+    difference: PairedDifference | None  # to all sensors; None for these themselves
+    p: float | None  # McNemar's, of no difference, Holm's over the arms of the suite
+
+
+def losses(rows: Iterable[Row]) -> list[Loss]:
+    """Of each suite and arm of `ablate`, in the order of the rows. Raises `PilabError` where arms are no pairs."""
+    cells: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if "taken" not in row.clusters:
+            raise PilabError(f"the rows of {row.arm!r} do not say what was taken; expected rows of `ablate`")
+        cells.setdefault((row.suite, row.arm), []).append(row)
+    found = []
+    for suite in dict.fromkeys(suite for suite, _ in cells):
+        if (suite, WHOLE) not in cells:
+            raise PilabError(f"no rows of {WHOLE!r} in {suite!r}: nothing to compare with")
+        whole = {_trial(row): row.success for row in cells[suite, WHOLE]}
+        arms = [(arm, some) for (of, arm), some in cells.items() if of == suite]
+        pairs = [(arm, _against(some, whole)) for arm, some in arms if arm != WHOLE]
+        adjusted = dict(zip((arm for arm, _ in pairs), holm([pair.p for _, pair in pairs]), strict=True))
+        compared = dict(pairs)
+        for arm, some in arms:
+            about = some[0].clusters
+            taken = () if arm == WHOLE else tuple(str(about["taken"]).split(" + "))
+            rate = wilson(sum(row.success for row in some), len(some))
+            found.append(Loss(suite, arm, str(about["way"]), taken, rate, compared.get(arm), adjusted.get(arm)))
+    return found
+
+
+def _trial(row: Row) -> tuple[str | int | None, str, int]:
+    return row.clusters.get(SEED), row.scene, row.seed
+
+
+def _against(rows: Sequence[Row], whole: Mapping[Any, bool]) -> PairedDifference:
+    without = {_trial(row): row.success for row in rows}
+    if without.keys() != whole.keys() or len(without) != len(rows):
+        raise PilabError(f"{rows[0].arm!r} was tried on {len(rows)} scenes that are not the {len(whole)} of {WHOLE!r}")
+    return paired_difference(list(without.values()), [whole[trial] for trial in without])

@@ -1,11 +1,18 @@
 """Sensors, taken one by one and together: only what reaches the policy changes, and controls always run."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
-from pilab.contracts import STATE, PilabError, Policy, PolicyError, UnknownNameError, image_key
-from pilab.evaluation.ablation import WAYS, WHOLE, Taken, ablate, lattice, sensors_of
+from pilab import cli
+from pilab.contracts import STATE, PilabError, Policy, PolicyError, Row, UnknownNameError, image_key
+from pilab.engine import Engine
+from pilab.evaluation.ablation import WAYS, WHOLE, Taken, ablate, lattice, losses, sensors_of
 from pilab.evaluation.glasses import IMAGES
+from pilab.evaluation.rows import read_rows
+from pilab.evaluation.statistics import mcnemar
 from pilab.world.bodies import duo_touch
 from pilab.world.bodies.duo import BODY
 from pilab.world.environment import World
@@ -133,3 +140,55 @@ def test_eyes_that_look_away_while_fingers_touch():
     assert Taken((feeling["base"],), "contact").always
     rows = ablate("demonstrator", ["base"], ["contact"], suite="wipe", body="duo_touch", episodes=1, **QUIET)
     assert [row.arm for row in rows] == [WHOLE, "contact base", "contact everything"] and all(r.success for r in rows)
+
+
+# ---------------------------------------------------------------------------------------------------------- what is lost
+def told(arm, won, taken="nothing", way="black", suite="put", n=20):
+    return [
+        Row("episode", arm, suite, "none", k, f"scene {k}", k < won, {}, {"taken": taken, "way": way}) for k in range(n)
+    ]
+
+
+def test_what_is_lost_is_of_pairs():
+    rows = [*told(WHOLE, 16), *told("black base", 2, "base"), *told("black left_wrist", 15, "left_wrist")]
+    whole, base, wrist = losses([*rows])
+    assert (whole.difference, whole.p, whole.taken) == (None, None, ())
+    assert base.taken == ("base",) and base.difference.estimate == pytest.approx(-0.7)
+    assert base.difference.only_b == 14 and base.p == pytest.approx(2 * mcnemar(*([False] * 14, [True] * 14)).p)
+    assert wrist.p == 1.0  # Holm's of the larger one
+    other = [dataclasses.replace(row, suite="open") for row in rows]
+    assert [(f.suite, f.arm) for f in losses([*rows, *other])][3:] == [("open", f.arm) for f in (whole, base, wrist)]
+    with pytest.raises(PilabError, match="on 19 scenes that are not the 20"):
+        losses(rows[:-1])
+    with pytest.raises(PilabError, match="no rows of 'all sensors' in 'put'"):
+        losses(rows[20:])
+    with pytest.raises(PilabError, match="do not say what was taken"):
+        losses([dataclasses.replace(rows[0], clusters={})])
+
+
+def test_sets_as_runs_of_an_engine(tmp_path):
+    engine = Engine(tmp_path / "runs", workers=0)
+    asked = {"suite": "put", "episodes": 2, "seed": VALIDATION.start}
+    rows = ablate("hold", ["base", "joints"], ["freeze"], engine=engine, **asked)
+    assert [row.arm for row in rows[::2]] == [WHOLE, "freeze base", "freeze joints", "freeze everything"]
+    here = ablate("hold", ["base", "joints"], ["freeze"], **asked, **QUIET)
+    assert [(r.arm, r.scene, r.success, r.clusters) for r in rows] == [
+        (r.arm, r.scene, r.success, r.clusters) for r in here
+    ]
+    folders = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/result.json")}
+    assert len(folders) == 4
+    ablate("hold", ["base", "joints"], ["freeze"], engine=engine, **asked)
+    assert folders == {path: path.stat().st_mtime_ns for path in folders}  # nothing was done again
+    with pytest.raises(PilabError, match="expected a name, such as 'default'"):
+        ablate(Fumbler(), ["base"], engine=engine)
+
+
+def test_from_the_shell(tmp_path, capsys):
+    out, rows = tmp_path / "runs", tmp_path / "rows.jsonl.gz"
+    command = f"ablate hold --sensors base --episodes 1 --out {out} --rows {rows} --workers 2"
+    assert cli.main(command.split()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:16].strip() for line in lines] == [WHOLE, "black base", "black everything"]
+    assert "p = 1.000" in lines[1] and len(read_rows(rows)) == 3
+    assert cli.main([*command.split(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[1] == {"arm": "black base", "k": 0, "n": 1, "p": 1.0}
