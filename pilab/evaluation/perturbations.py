@@ -31,6 +31,7 @@ from pilab.contracts import STATE, Goal, PilabError, Scene, SceneError, UnknownN
 from pilab.evaluation.glasses import Glasses, blurred, dimmed, grainy, late, over, pictures, stuttering
 from pilab.robots.simulated import Trial
 from pilab.world import objects
+from pilab.world.german import translated
 from pilab.world.scenes import OBJECT_ZONE, Rejected, check_reach, clear, find_body
 from pilab.world.task import facts_of, respoken, steps_of, task_of
 
@@ -242,11 +243,23 @@ def joints(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
 # ------------------------------------------------------------------------------------------------------------ what is said
 def mumble(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
     """Words are mumbled: their letters come in another order."""
+    words = (trial.spoken or trial.scene).instruction.split()
+    order, mixed = rng.permutation(len(words)), ["".join(rng.permutation(list(word))) for word in words]
+    return _said(trial, severity, order, mixed)
+
+
+def german(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
+    """Words are German."""
+    words = (trial.spoken or trial.scene).instruction.split()
+    return _said(trial, severity, rng.permutation(len(words)), [translated(word) for word in words])
+
+
+def _said(trial: Trial, severity: float, order: np.ndarray, others: list[str]) -> Trial:
+    """That share of the words, the first in that order, is replaced by what stands in their places in `others`."""
     said = trial.spoken or trial.scene
     words = said.instruction.split()
-    order, mixed = rng.permutation(len(words)), ["".join(rng.permutation(list(word))) for word in words]
     for k in order[: math.ceil(severity * len(words))]:
-        words[k] = mixed[k]
+        words[k] = others[k]
     return dataclasses.replace(trial, spoken=said.replace(instruction=" ".join(words)))
 
 
@@ -267,5 +280,6 @@ AXES: Mapping[str, Axis] = {
         Axis("freeze", "sight", "nineteen of twenty pictures are the one before", freeze),
         Axis("joints", "sight", "noise of 0.1 rad, or of a tenth of an opening, on what is felt", joints),
         Axis("mumble", "words", "the letters of every word in another order", mumble),
+        Axis("german", "words", "every word in another language", german),
     )
 }

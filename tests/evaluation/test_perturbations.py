@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pilab.contracts import STATE, TASK, PilabError, PolicyError, SceneError, UnknownNameError, image_key
+from pilab.contracts import STATE, TASK, PilabError, PolicyError, SceneError, UnknownNameError, find, image_key
 from pilab.evaluation.glasses import IMAGES
 from pilab.evaluation.perturbations import AXES, check, perturb, told
 from pilab.evaluation.rollout import evaluate
 from pilab.robots.simulated import Trial
-from pilab.world import objects
+from pilab.world import objects, places
 from pilab.world.environment import World
+from pilab.world.german import GERMAN
 from pilab.world.scenes import VALIDATION, find_body, sample_scene
 from pilab.world.task import facts_of
 
@@ -174,3 +175,23 @@ def test_what_does_not_go_is_told():
     with pytest.raises(PolicyError, match="both change the words"):
         evaluate("hold", "put", 1, control="swap", perturbed={"mumble": 1.0}, **QUIET)
     assert told({"light": 0.5, "noise": 0.0, "dark": 1.0}) == "light 0.5, dark 1" and told({}) == "none"
+
+
+def test_german_is_german():
+    """Every word of the four verbs has one, and no two things have the same."""
+    said = perturb(Trial(SCENES[0].replace(instruction="put the apple in the bowl")), {"german": 1.0}).spoken
+    assert said.instruction == "lege der apfel in der schuessel"
+    half = perturb(Trial(SCENES[0].replace(instruction="put the apple in the bowl")), {"german": 0.5}).spoken
+    assert sum(a != b for a, b in zip(half.instruction.split(), "put the apple in the bowl".split(), strict=True)) in (
+        2,
+        3,
+    )
+    words = {fact.noun for fact in objects.household().rows.values()} | set(places.PLACES) | set(places.FIXTURES)
+    for name in ("put", "push", "open", "close"):
+        task = find(name, "pilab.world.tasks", "TASK")
+        text = " ".join((*task.templates, *task.held_out_templates)).replace("{object}", "").replace("{place}", "")
+        words |= set(text.replace("{in}", "in").split())
+    assert words - set(GERMAN) <= {"a"}
+    nouns = [GERMAN[fact.noun] for fact in objects.household().rows.values()]
+    assert len(set(nouns)) == len(nouns)
+    assert all(word.isascii() and word.isalpha() for word in GERMAN.values())
