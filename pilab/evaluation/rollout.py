@@ -35,7 +35,7 @@ from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
 from pilab.evaluation.glasses import Pairs
 from pilab.evaluation.judging import Judge
-from pilab.evaluation.perturbations import check, perturb, told
+from pilab.evaluation.perturbations import AXES, check, perturb, told
 from pilab.evaluation.statistics import Rate, wilson
 from pilab.robots.bridges.openpi import RemotePolicy
 from pilab.robots.executor import Command, Executor
@@ -138,8 +138,14 @@ def evaluate(
     check(severities)
     if severities and control == "replay":
         raise PolicyError("replay plays back what was done in the plain scene; it says nothing about a perturbed one")
-    if "mumble" in severities and control in ("swap", "scramble", "paraphrase"):
-        raise PolicyError(f"control {control!r} and the axis 'mumble' both change the words; choose one")
+    wording = [name for name in severities if AXES[name].of == "words"]
+    if len(wording) > 1 or (wording and control in ("swap", "scramble", "paraphrase")):
+        both = (
+            f"control {control!r} and the axis {wording[0]!r}"
+            if len(wording) == 1
+            else f"{wording[0]!r} and {wording[1]!r}"
+        )
+        raise PolicyError(f"{both} both change the words; choose one")
     embodiment = find_body(body)
     name = arm or (Path(policy).name if isinstance(policy, str) else type(policy).__name__)
     if isinstance(policy, str):

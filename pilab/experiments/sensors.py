@@ -1,6 +1,6 @@
 """Which sensors does it take? The same hands, taught with some of them and without the others.
 
-The interview: three cameras, no touch, no force is enough. So for moving things about: there touch should add nothing (an
+The interview: three cameras, no touch and no force are enough. So for moving things about: there touch should add nothing (an
 equivalence, tested as one). Where force itself is the criterion (a thing that breaks, a board to be rubbed), or where nothing
 is to be seen (a socket behind a panel), it should.
 
