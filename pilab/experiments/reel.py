@@ -1,7 +1,7 @@
 """A demo reel and the truth: what a film of successes says of a policy, and what it does when one thing is changed.
 
-The interview: effective generalisation is not the best way to have an exciting demo; to make one thing work in one setting is. A
-policy that knows a hundred scenes by heart is filmed in these, as anybody films a demo; then each axis of `perturbations`
+The interview: effective generalisation is not the best way to have an exciting demo; to make one thing work in one setting is.
+A policy that knows a hundred scenes by heart is filmed in these, as anybody films a demo; then each axis of `perturbations`
 changes one thing about them, and each control takes something away. So it is for the shipped policy, in the same scenes.
 """
 
