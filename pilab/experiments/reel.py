@@ -14,6 +14,7 @@ from typing import Any
 
 from pilab.contracts import Policy, Scale, Scene, UnknownNameError
 from pilab.data.lerobot import LeRobotDataset
+from pilab.evaluation.card import EXAM, SEVERITY
 from pilab.evaluation.perturbations import AXES, told
 from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.experiments import Experiment, Grid, keep_rows
@@ -29,6 +30,7 @@ ARMS = (BY_HEART, SHIPPED)
 REEL, NEW = "reel", "new scenes"
 GRADES = (0.5, 1.0)
 CONTROLS = ("paraphrase", "swap", "scramble", "black")
+MORE = (REEL, "scramble")  # that words do nothing is an equivalence, which takes three hundred pairs
 
 
 def find_policy(arm: str, data: str) -> Policy:
@@ -46,16 +48,18 @@ def exams() -> Iterator[tuple[str, str, Mapping[str, float]]]:
 
 
 def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """One arm in all exams. config: arm, seed, data, episodes; version and the shipped weights, which tell runs apart."""
+    """One arm in all exams. config: arm, seed, data, episodes, more; version and the shipped weights, which tell runs apart."""
     dataset = LeRobotDataset(config["data"])
-    scenes = [Scene.from_json(row["scene"]) for row in dataset.episodes][: config["episodes"]]
+    scenes = [Scene.from_json(row["scene"]) for row in dataset.episodes]
     policy, rows = find_policy(config["arm"], config["data"]), []
     for name, control, severities in exams():
-        asked = [sample_scene(REPORTED.start + k, "put") for k in range(len(scenes))] if name == NEW else scenes
+        asked = scenes[: config["more" if name in MORE else "episodes"]]
+        if name == NEW:
+            asked = [sample_scene(REPORTED.start + k, "put") for k in range(len(asked))]
         found = evaluate(
             policy, control=control, perturbed=severities, scenes=asked, arm=config["arm"], threads=1, progress=False
         )
-        about = {"exam": name, "severity": max(severities.values(), default=0.0)}
+        about = {EXAM: name, SEVERITY: max(severities.values(), default=0.0)}
         rows += [replace(row, suite="put", control=told(severities) if severities else control,
                          clusters={**row.clusters, **about}) for row in found]  # fmt: skip
     keep_rows(folder, rows, config)
@@ -63,13 +67,15 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
 
 
 def amounts(scale: Scale) -> dict[str, int]:
-    return {"episodes": 1 if scale is Scale.SMOKE else 100}
+    """Scenes of an exam, and of those that take more of them."""
+    return {"episodes": 1, "more": 1} if scale is Scale.SMOKE else {"episodes": 100, "more": 300}
 
 
 def plan(scale: Scale) -> str:
     asked, much = list(exams()), amounts(scale)
     return (
-        f"{len(ARMS)} policies ({', '.join(ARMS)}) in {len(asked)} exams of {much['episodes']} scenes each: as filmed, new "
+        f"{len(ARMS)} policies ({', '.join(ARMS)}) in {len(asked)} exams of {much['episodes']} scenes ({much['more']} for "
+        f"{', '.join(MORE)}): as filmed, new "
         f"ones, {len(AXES)} axes at {' and '.join(map(str, GRADES))}, {', '.join(CONTROLS)}. Nothing is trained"
         + ("." if scale is Scale.SMOKE else "; some 45 minutes of a core.")
     )
@@ -77,7 +83,7 @@ def plan(scale: Scale) -> str:
 
 def conduct(grid: Grid, scale: Scale) -> None:
     much = amounts(scale)
-    data = grid.demonstrations("by heart", max(2, much["episodes"]), Collection(("put",), noise=0.0))
+    data = grid.demonstrations("by heart", max(2, much["more"]), Collection(("put",), noise=0.0))
     about = {"seed": 0, "data": data, "version": VERSION, "shipped": Checkpoint.load(DEFAULT).hash, **much}
     grid.run(f"{__name__}:run", [{"arm": arm, **about} for arm in ARMS])
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilab.contracts import Row
+from pilab.evaluation.card import EXAM, markdown
+from pilab.evaluation.card import lines as card_lines
 from pilab.evaluation.statistics import wilson
 from pilab.vla.checkpoint import CARD, WEIGHTS, Checkpoint
 
@@ -36,12 +38,14 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         + ", ".join(f"{n} {v}" for n, v in o.get("versions", {}).items())
         + ".",
     ]
-    if mine:
+    if plain := [row for row in mine if EXAM not in row.clusters]:
         head = [
             "| arm | suite | control | seeds from | what | rate [95 % Wilson interval] |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
-        lines += ["", "## Measured", "", *head, *_table(mine)]
+        lines += ["", "## Measured", "", *head, *_table(plain)]
+    if changed := [row for row in mine if EXAM in row.clusters]:
+        lines += ["", "## When one thing is changed", "", markdown(card_lines(changed, str(changed[0].clusters[EXAM])))]
     lines += [
         "", "## Limits", "",
         f"It knows {len(checkpoint.words)} words; others are accepted and flagged. "

@@ -12,7 +12,7 @@ def test_every_axis_at_every_grade():
     asked = list(exams())
     assert len({(name, str(s)) for name, _, s in asked}) == len(asked) == 2 + len(AXES) * len(GRADES) + len(CONTROLS)
     told = EXPERIMENT.plan(Scale.LAPTOP)
-    assert f"in {len(asked)} exams of 100 scenes" in told and "Nothing is trained" in told
+    assert f"in {len(asked)} exams of 100 scenes (300 for reel, scramble)" in told and "Nothing is trained" in told
     with pytest.raises(UnknownNameError, match="valid: by heart, shipped"):
         find_policy("luck", "")
 
