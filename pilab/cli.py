@@ -423,7 +423,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--episodes", type=positive, required=True, help="episodes the dataset shall have")
     p.add_argument("--out", required=True, help="folder of the dataset; goes on with one of the same recipe")
     p.add_argument("--seed", type=int, default=0, help="first scene seed; training seeds are below 500000")
-    p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
+    p.add_argument("--body", default="duo", help="duo, solo, duo_touch, duo_soft or MODULE:BODY")
     p.add_argument(
         "--manner",
         nargs="+",
@@ -510,7 +510,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--start", metavar="CHECKPOINT", help="go on from these weights")
     p.add_argument("--data", nargs="+", metavar="DIR", help="LeRobot datasets; collects the recipe's own if not given")
     p.add_argument("--out", required=True, help="folder of the checkpoint; goes on with a run that was interrupted")
-    p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
+    p.add_argument("--body", default="duo", help="duo, solo, duo_touch, duo_soft or MODULE:BODY")
     p.add_argument("--threads", type=positive, help="of the network; all cores if not given")
     p.add_argument("--processes", type=positive, default=1, help="that share the rows of a step; one for each GPU")
     p.add_argument(
@@ -542,7 +542,7 @@ def parser() -> argparse.ArgumentParser:
         help="make every trial harder: position, things, clutter, start, light, table, camera, blur, noise, dark, delay, "
         "freeze, joints, mumble or german; severity 0 to 1",
     )  # fmt: skip
-    p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
+    p.add_argument("--body", default="duo", help="duo, solo, duo_touch, duo_soft or MODULE:BODY")
     p.add_argument(
         "--arm", help="the name in the rows, which also seeds the policy's noise; the policy's own if not given"
     )
@@ -586,7 +586,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--host", default="127.0.0.1", help="address to listen on; any but this machine's own needs a token")
     p.add_argument("--port", type=int, default=8000, help="0 for any that is free")
     p.add_argument("--token", help="what clients have to know; $PILAB_TOKEN if not given, which others cannot see")
-    p.add_argument("--body", default="duo", help="duo, solo or MODULE:BODY")
+    p.add_argument("--body", default="duo", help="duo, solo, duo_touch, duo_soft or MODULE:BODY")
     machine(p)
 
     p = verb(verbs, "report", report, "write a checkpoint's card", "pilab report runs/vla --rows runs/put.jsonl")
