@@ -13,6 +13,7 @@ from pilab.evaluation.ablation import WAYS, WHOLE, Taken, ablate, lattice, losse
 from pilab.evaluation.glasses import IMAGES
 from pilab.evaluation.rows import read_rows
 from pilab.evaluation.statistics import mcnemar
+from pilab.robots.bridges.openpi import PolicyServer
 from pilab.world.bodies import duo_touch
 from pilab.world.bodies.duo import BODY
 from pilab.world.environment import World
@@ -192,3 +193,13 @@ def test_from_the_shell(tmp_path, capsys):
     assert "p = 1.000" in lines[1] and len(read_rows(rows)) == 3
     assert cli.main([*command.split(), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[1] == {"arm": "black base", "k": 0, "n": 1, "p": 1.0}
+
+
+def test_a_policy_at_the_other_end_of_a_wire():
+    policy = Fumbler()
+    with PolicyServer(policy, port=0) as server:
+        rows = ablate(server.url, ["base"], ["black", "freeze"], suite="put", episodes=1, **QUIET)
+    assert [row.arm for row in rows] == [WHOLE, "black base", "black everything", "freeze base", "freeze everything"]
+    assert len({row.scene for row in rows}) == 1
+    dark = [not seen[image_key("base")].any() for seen in policy.shown]
+    assert any(dark) and not all(dark)
