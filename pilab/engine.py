@@ -26,6 +26,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -214,6 +215,18 @@ class Engine:
                     self._thread = None
                     return
             time.sleep(POLL)
+
+
+class Here(Executor):
+    """A pool of no processes: does what is submitted at once, where starting one would cost more than the work."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:  # noqa: BLE001 (whoever asks for the result is told)
+            future.set_exception(error)
+        return future
 
 
 # ------------------------------------------------------------------------------------------------ in a run's process

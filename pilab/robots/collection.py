@@ -46,7 +46,7 @@ from pilab.data.cards import write_card
 from pilab.data.lerobot import DatasetWriter, LeRobotDataset, colour_error, stage_episode
 from pilab.data.lerobot.writer import STAGING
 from pilab.data.schema import INTERVENTION, SOURCE, SPEAKER, SUBTASK, SUCCESS, features
-from pilab.engine import provenance
+from pilab.engine import Here, provenance
 from pilab.robots.executor import Command, Executor
 from pilab.robots.oracle import Overheard
 from pilab.robots.rescue import Rescue
@@ -170,6 +170,9 @@ def collect(
 ) -> Path:
     """Collect until the dataset at `out` has `episodes` episodes; goes on with one of the same recipe.
 
+    workers: processes, by default one for each core; 0 for none, where a few episodes cost less than to start one. The
+    episodes are the same.
+
     Raises `ReservedError`, `UnknownNameError`, or `DatasetError` when `out` holds something else or another process is
     collecting into it.
     """
@@ -228,7 +231,7 @@ def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, prog
         writer = DatasetWriter.create(out, body.control_hz, features(body, SLOTS), body.name, meta)
     done = writer.info.total_episodes
     k = _next_attempt(out, recipe) if done else 0
-    workers = workers or os.cpu_count() or 1
+    workers = (os.cpu_count() or 1) if workers is None else workers
     pending: deque = deque()
     failed = row = 0  # in all, in a row
     bar = tqdm(
@@ -236,9 +239,9 @@ def _collect(recipe: Recipe, episodes: int, out: Path, workers: int | None, prog
     )
     # One thread in each process: the processes are the parallelism.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with bar, ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with bar, ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) if workers else Here() as pool:
         while done < episodes:
-            while len(pending) < 2 * workers:
+            while len(pending) < max(1, 2 * workers):
                 folder = writer.staging_folder()
                 pending.append((folder, pool.submit(_work, recipe, k, str(folder))))
                 k += 1

@@ -89,7 +89,7 @@ def described(dataset: LeRobotDataset, episodes: int) -> list[dict[str, Any]]:
 
 
 def test_one_process_collects_the_same(dataset, tmp_path):
-    alone = collect(RECIPE, EPISODES, tmp_path / "one", workers=1, progress=False)
+    alone = collect(RECIPE, EPISODES, tmp_path / "one", workers=0, progress=False)
     expected, found = content(dataset.root, EPISODES), content(alone, EPISODES)
     assert len(expected) == EPISODES
     assert same_pictures(LeRobotDataset(alone), dataset, EPISODES)
@@ -257,7 +257,7 @@ def test_nothing_is_left_behind(dataset):
 
 def test_asking_for_what_is_there_changes_nothing(dataset):
     before = content(dataset.root, EPISODES)
-    collect(RECIPE, EPISODES - 1, dataset.root, workers=1, progress=False)
+    collect(RECIPE, EPISODES - 1, dataset.root, workers=0, progress=False)
     assert content(dataset.root, EPISODES) == before and len(LeRobotDataset(dataset.root).episodes) == EPISODES
 
 
@@ -285,7 +285,7 @@ def reserved_cell() -> tuple[str, str]:
 )
 def test_what_is_reserved_is_refused_before_anything_is_written(recipe, named, tmp_path):
     with pytest.raises(ReservedError, match=named):
-        collect(recipe, 1, tmp_path / "out", workers=1, progress=False)
+        collect(recipe, 1, tmp_path / "out", workers=0, progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -304,7 +304,7 @@ def test_what_is_reserved_is_refused_before_anything_is_written(recipe, named, t
 )
 def test_what_is_impossible_is_refused_before_anything_is_written(recipe, named, tmp_path):
     with pytest.raises(PilabError, match=named):
-        collect(recipe, 1, tmp_path / "out", workers=1, progress=False)
+        collect(recipe, 1, tmp_path / "out", workers=0, progress=False)
     assert list(tmp_path.iterdir()) == []
 
 

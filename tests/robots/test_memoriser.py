@@ -15,7 +15,7 @@ QUIET = {"progress": False, "threads": 2}
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    return collect(Recipe(("put",), noise=0.0), 6, tmp_path_factory.mktemp("taught") / "set", workers=1, progress=False)
+    return collect(Recipe(("put",), noise=0.0), 6, tmp_path_factory.mktemp("taught") / "set", workers=0, progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -174,7 +174,7 @@ def novices(tmp_path_factory):
 def test_collecting_with_a_novice(novices, tmp_path, monkeypatch):
     monkeypatch.setenv("PILAB_HOME", str(tmp_path / "home"))
     recipe = Recipe(("put",), seed=60, novice=novices[0])
-    root = collect(recipe, 2, tmp_path / "rescued", workers=1, progress=False)
+    root = collect(recipe, 2, tmp_path / "rescued", workers=0, progress=False)
     data = LeRobotDataset(root)
     assert data.pilab["meta"]["novice"] == Checkpoint.load(novices[0]).hash
     away = np.abs(data.columns[ACTION] - data.columns[EXECUTED]).max(1) > 1e-4
@@ -183,7 +183,7 @@ def test_collecting_with_a_novice(novices, tmp_path, monkeypatch):
     # Another policy under the same name is another recipe.
     Checkpoint.load(novices[1]).save(novices[0])
     with pytest.raises(DatasetError, match="another folder"):
-        collect(recipe, 3, root, workers=1, progress=False)
+        collect(recipe, 3, root, workers=0, progress=False)
     with pytest.raises(PolicyError):
         collect(Recipe(("put",), novice=str(tmp_path / "nobody")), 1, tmp_path / "none", progress=False)
     assert not (tmp_path / "none" / "meta").exists()
@@ -193,7 +193,7 @@ def test_collecting_what_a_policy_does_by_itself(novices, tmp_path, monkeypatch)
     """Its failures are kept, and marked as such."""
     monkeypatch.setenv("PILAB_HOME", str(tmp_path / "home"))
     recipe = Recipe(("put",), seed=60, driver=novices[0], outcome="failure")
-    root = collect(recipe, 2, tmp_path / "failures", workers=1, progress=False)
+    root = collect(recipe, 2, tmp_path / "failures", workers=0, progress=False)
     data = LeRobotDataset(root)
     assert data.pilab["meta"]["driver"] == Checkpoint.load(novices[0]).hash
     assert [(row["quality"], row["operator"]) for row in data.episodes] == [(1, "policy")] * 2
@@ -207,16 +207,16 @@ def test_collecting_what_a_policy_does_by_itself(novices, tmp_path, monkeypatch)
         (Recipe(("put",), driver=novices[0], outcome="luck"), "luck"),
     ):
         with pytest.raises(PilabError, match=reason):
-            collect(wrong, 1, tmp_path / "none", workers=1, progress=False)
+            collect(wrong, 1, tmp_path / "none", workers=0, progress=False)
 
 
 def test_a_dataset_of_an_older_recipe_goes_on(novices, tmp_path, monkeypatch):
     """Fields that a recipe had not yet are at what they stand for."""
     monkeypatch.setenv("PILAB_HOME", str(tmp_path / "home"))
     recipe = Recipe(("put",), seed=60)
-    root = collect(recipe, 1, tmp_path / "old", workers=1, progress=False)
+    root = collect(recipe, 1, tmp_path / "old", workers=0, progress=False)
     path = root / "meta" / "pilab.json"
     about = json.loads(path.read_text(encoding="utf-8"))
     del about["meta"]["recipe"]["driver"], about["meta"]["recipe"]["outcome"]
     path.write_text(json.dumps(about), encoding="utf-8")
-    assert len(LeRobotDataset(collect(recipe, 2, root, workers=1, progress=False)).episodes) == 2
+    assert len(LeRobotDataset(collect(recipe, 2, root, workers=0, progress=False)).episodes) == 2

@@ -40,7 +40,7 @@ def overheard(at_home, tmp_path_factory):
     folder = tmp_path_factory.mktemp("coached") / "set"
     with at_home():
         collect(
-            Collection(("put",), seed=700, driver=str(DEFAULT), overheard=True, outcome="any"), 2, folder, workers=1,
+            Collection(("put",), seed=700, driver=str(DEFAULT), overheard=True, outcome="any"), 2, folder, workers=0,
             progress=False,
         )  # fmt: skip
     return folder
@@ -141,7 +141,7 @@ def looked(at_home, tmp_path_factory):
     """An episode of looking into everything, whose state no picture shows."""
     folder = tmp_path_factory.mktemp("looked") / "set"
     with at_home():
-        collect(Collection(("check",), seed=3, noise=0.0), 1, folder, workers=1, progress=False)
+        collect(Collection(("check",), seed=3, noise=0.0), 1, folder, workers=0, progress=False)
     return folder
 
 

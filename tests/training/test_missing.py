@@ -29,7 +29,7 @@ TINY = {"width": 32, "heads": 2, "layers": 1, "channels": 24, "horizon": 8, "ste
 @pytest.fixture(scope="module")
 def wiped(tmp_path_factory, at_home):
     root = tmp_path_factory.mktemp("wiped") / "set"
-    return str(collect(Collection(("wipe",), body="duo_touch"), 4, root, workers=1, progress=False))
+    return str(collect(Collection(("wipe",), body="duo_touch"), 4, root, workers=0, progress=False))
 
 
 def demonstrations(folder, **changes):

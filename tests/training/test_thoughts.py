@@ -299,7 +299,7 @@ def test_demonstrations_of_named_things_need_no_chain(samples, smoke):
 def test_long_tasks_are_thought_about_hop_by_hop(at_home, smoke, tmp_path):
     """A sign first, where there is one; then what is seen, its kind, where that goes, and the subtask of the moment."""
     with at_home():
-        folder = collect(Collection(("heed",), seed=1, noise=0.0), 1, tmp_path / "set", workers=1, progress=False)
+        folder = collect(Collection(("heed",), seed=1, noise=0.0), 1, tmp_path / "set", workers=0, progress=False)
     d = Demonstrations([folder], VLAConfig.nano(duo.BODY, **smoke.model), duo.BODY, progress=False)
     mixture = Mixture(d, None, d.normaliser(), T, Rows(0, 0, 0, coached=40), seed=0, thinking=CHAINED)
     (rows,) = mixture.step(0)

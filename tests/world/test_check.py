@@ -250,7 +250,7 @@ def test_what_others_shut_is_done():
 
 def test_a_collected_episode_replays_and_names_at_each_frame_what_is_right(tmp_path, monkeypatch):
     monkeypatch.setenv("PILAB_HOME", str(tmp_path / "home"))
-    root = collect(Recipe(("check",), seed=10, noise=1.0), 1, tmp_path / "check", workers=1, progress=False)
+    root = collect(Recipe(("check",), seed=10, noise=1.0), 1, tmp_path / "check", workers=0, progress=False)
     dataset = LeRobotDataset(root)
     episode = dataset.episode(0, (SUBTASK, EXECUTED))
     scene = Scene.from_json(dataset.episodes[0]["scene"])

@@ -232,7 +232,7 @@ def learnt(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PILAB_HOME", str(home))
-        root = collect(Recipe(("tidy",), seed=10, noise=0.0), 2, home / "tidy", workers=1, progress=False)
+        root = collect(Recipe(("tidy",), seed=10, noise=0.0), 2, home / "tidy", workers=0, progress=False)
         config = VLAConfig.nano(duo.BODY, **TINY)
         yield LeRobotDataset(root), Demonstrations([root], config, duo.BODY, progress=False)
 
