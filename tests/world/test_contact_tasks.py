@@ -91,11 +91,11 @@ def test_what_broke_stays_broken():
     for _ in range(8):
         world.step(np.array(scene.start))
     assert task_of(scene).achieved(world, scene.goal)
-    world.note("shell", 2.0)
+    world.note("shell", 3.0)
     assert not task_of(scene).achieved(world, scene.goal)
     other = World(scene)
     other.restore(world.snapshot())
-    assert other.past("shell") == 2.0
+    assert other.past("shell") == 3.0
     assert not task_of(scene).achieved(other, scene.goal)
 
 

@@ -1,6 +1,6 @@
 """Carry a thing that breaks when it is squeezed: how wide it is, the eye has to judge, or the fingers feel.
 
-The gripper can press each side with 7 N; the shell bears 1.5 N. To hold it takes 0.2 N.
+The gripper can press each side with 7 N; the shell bears 2.5 N. To hold it takes 0.2 N.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pilab.world.demonstrators.carry import Carry
 from pilab.world.task import Task, name_of
 
 KIND = "pilab.world.tasks.fragile"
-BEARS = 1.5  # N, from either side
+BEARS = 2.5  # N, from either side
 LONG, TALL = 0.050, 0.036  # m
 WIDTHS = (0.034, 0.060)  # m
 SHELL, BAND = (0.96, 0.93, 0.86), (0.85, 0.30, 0.40)
@@ -41,7 +41,7 @@ class CarryGently(Carry):
         return objects.Shape((), TALL, LONG / 2, (0.0,), width, 0.018)
 
     def grip(self, now, arm):
-        return max(0.0, (self.shape(now).grasp_width - 0.003) / arm.opening)
+        return max(0.0, (self.shape(now).grasp_width - 0.005) / arm.opening)
 
 
 class Fragile(Task):
