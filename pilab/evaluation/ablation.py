@@ -33,10 +33,11 @@ import numpy as np
 from pilab.contracts import STATE, Embodiment, Observation, PilabError, Policy, Row, UnknownNameError, image_key
 from pilab.engine import Engine
 from pilab.evaluation.glasses import Glasses, Where, averted, blurred, dimmed, grainy, late, over, stuttering
-from pilab.evaluation.rollout import evaluate, make_policy
+from pilab.evaluation.rollout import DEFAULT, evaluate, make_policy
 from pilab.evaluation.rows import read_rows, write_rows
 from pilab.evaluation.statistics import PairedDifference, Rate, holm, paired_difference, wilson
 from pilab.evaluation.verdict import SEED
+from pilab.vla.checkpoint import Checkpoint
 from pilab.world.scenes import find_body
 
 WHOLE = "all sensors"  # the arm from which nothing was taken
@@ -175,7 +176,7 @@ def ablate(
     if engine is not None:
         if not isinstance(policy, str) or run is not None:
             raise PilabError(f"{policy!r} in a process of its own; expected a name, such as 'default' or MODULE:OBJECT")
-        about = {"policy": policy, "body": body, "suite": "put", **episodes}
+        about = {"policy": policy, "weights": _weights(policy), "body": body, "suite": "put", **episodes}
         configs = [
             {**about, "taken": [s.name for s in t.sensors], "way": t.way, "everything": t.everything} for t in tried
         ]
@@ -202,9 +203,16 @@ def ablate(
 ROWS = "rows.jsonl"  # in the folder of a trial
 
 
+def _weights(policy: str) -> str:
+    """What a name stands for today: other weights in the same folder are another policy. "" for what has none."""
+    folders = [DEFAULT if name == "default" else Path(name) for name in policy.split("+")]
+    return "+".join(Checkpoint.load(folder).hash for folder in folders if folder.is_dir())
+
+
 def trial(config: Mapping[str, Any], folder: str | Path) -> dict[str, int]:
-    """One set as a run of the engine. config: policy, body, taken, way, everything, and what `evaluate` takes."""
+    """One set as a run of the engine. config: policy and its weights, body, taken, way, everything, what `evaluate` takes."""
     asked = {"threads": 1, "progress": False, **config}
+    del asked["weights"]
     policy, body, taken, way, everything = (asked.pop(k) for k in ("policy", "body", "taken", "way", "everything"))
     known = sensors_of(find_body(body))
     one = Taken(tuple(known[name] for name in taken), way, everything)

@@ -116,7 +116,7 @@ def described(policy: VLAPolicy, pictures: np.ndarray, text: str) -> np.ndarray:
 
 
 def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """One kind of pads with one seed: frames, features, read-outs. config: arm, seed, episodes, frames, start."""
+    """One kind of pads with one seed: frames, features, read-outs. config: arm, seed, episodes, frames, start, shipped."""
     body, seed = ARMS[config["arm"]], config["seed"]
     torch.manual_seed(seed)
     trained, plain = VLAPolicy(config["start"]), Checkpoint.load(config["start"])
@@ -186,10 +186,8 @@ def plan(scale: Scale) -> str:
 
 
 def conduct(grid: Grid, scale: Scale) -> None:
-    grid.run(
-        f"{__name__}:run",
-        [{"arm": arm, "seed": seed, "start": str(DEFAULT), **amounts(scale)} for seed in SEEDS for arm in ARMS],
-    )
+    about = {"start": str(DEFAULT), "shipped": Checkpoint.load(DEFAULT).hash, **amounts(scale)}
+    grid.run(f"{__name__}:run", [{"arm": arm, "seed": seed, **about} for seed in SEEDS for arm in ARMS])
 
 
 EXPERIMENT = Experiment("07_disguise", plan, conduct)

@@ -32,7 +32,7 @@ from pilab.robots.collection import Recipe as Collection
 from pilab.training.mixture import Rows
 from pilab.training.recipes import Recipe, Stage, laptop
 from pilab.training.train import train
-from pilab.vla.checkpoint import Driving
+from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.policy import VLAPolicy
 from pilab.vla.senses import OWN
 from pilab.world.scenes import REPORTED, find_body
@@ -189,7 +189,8 @@ def plan(scale: Scale) -> str:
 
 def configs(grid: Grid, scale: Scale, data: Mapping[str, str], arms: Iterable[str], seed: int) -> list[dict[str, Any]]:
     """Of the runs of these arms; the eyes they start from are looked through first."""
-    about, much = {"seed": seed, "scale": scale.value, "version": VERSION}, amounts(scale)
+    shipped, much = Checkpoint.load(DEFAULT).hash, amounts(scale)  # another one is another experiment
+    about = {"seed": seed, "scale": scale.value, "version": VERSION, "shipped": shipped}
     sights = {
         body: {
             "body": body,

@@ -2,18 +2,22 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from pilab import cli
 from pilab.contracts import STATE, PilabError, Policy, PolicyError, Row, UnknownNameError, image_key
 from pilab.engine import Engine
 from pilab.evaluation.ablation import WAYS, WHOLE, Taken, ablate, lattice, losses, sensors_of
 from pilab.evaluation.glasses import IMAGES
+from pilab.evaluation.rollout import DEFAULT
 from pilab.evaluation.rows import read_rows
 from pilab.evaluation.statistics import mcnemar
 from pilab.robots.bridges.openpi import PolicyServer
+from pilab.vla.checkpoint import Checkpoint
 from pilab.world.bodies import duo_touch
 from pilab.world.bodies.duo import BODY
 from pilab.world.environment import World
@@ -182,6 +186,20 @@ def test_sets_as_runs_of_an_engine(tmp_path):
     assert folders == {path: path.stat().st_mtime_ns for path in folders}  # nothing was done again
     with pytest.raises(PilabError, match="expected a name, such as 'default'"):
         ablate(Fumbler(), ["base"], engine=engine)
+
+
+def test_other_weights_in_the_same_folder_are_another_run(tmp_path):
+    engine, folder = Engine(tmp_path / "runs", workers=0), tmp_path / "vla"
+    shutil.copytree(DEFAULT, folder)
+    asked = {"suite": "put", "episodes": 1, "seed": VALIDATION.start, "engine": engine}
+    first = ablate(str(folder), ["base"], ["black"], **asked)
+    checkpoint = Checkpoint.load(folder)
+    with torch.no_grad():
+        next(checkpoint.model.parameters()).add_(0.01)
+    checkpoint.save(folder)
+    second = ablate(str(folder), ["base"], ["black"], **asked)
+    assert len({row.checkpoint for row in first}) == len({row.checkpoint for row in second}) == 1
+    assert first[0].checkpoint != second[0].checkpoint
 
 
 def test_from_the_shell(tmp_path, capsys):
