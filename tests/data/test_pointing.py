@@ -287,7 +287,7 @@ def test_errors_say_what_is_wrong(home, monkeypatch):
         PointingScenes.open(0)
     with pytest.raises(SceneError, match="at least one"):
         PointingScenes.open(1, tasks=())
-    with pytest.raises(UnknownNameError, match="duo, solo"):
+    with pytest.raises(UnknownNameError, match="duo, duo_soft, duo_touch, solo"):
         PointingScenes.open(1, body="octopus")
     with pytest.raises(UnknownNameError, match="put"):
         PointingScenes.open(1, tasks=("juggle",), progress=False)
