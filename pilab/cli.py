@@ -565,7 +565,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         default=["black"],
         metavar="WAY",
-        help="remove, black, freeze, noise, blur, delay or contact",
+        help="remove, black, freeze, noise, blur, delay, contact",
     )
     p.add_argument(
         "--most", type=positive, default=1, help="sensors that are taken at once, at most; every set is tried"

@@ -169,6 +169,9 @@ def ablate(
     if unknown := [name for name in names if name not in known]:
         raise UnknownNameError("sensor", unknown[0], list(known))
     tried = lattice({name: known[name] for name in names}, known, ways, most) if sets is None else sets
+    if idle := [way for way in ways if sets is None and not any(t.way == way for t in tried if t.sensors)]:
+        why = "nothing here feels touch" if idle[0] == "contact" else "no sensor here can be taken so"
+        raise PilabError(f"way {idle[0]!r} on the body {robot.name!r}: {why}; choose another way or body")
     if run is None and not isinstance(body, str):
         raise PilabError(
             f"body {robot.name!r} as an object; to be simulated it needs a name, such as 'duo', or give run"

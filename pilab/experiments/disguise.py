@@ -29,12 +29,12 @@ from pilab.experiments import Experiment, Grid, keep_rows
 from pilab.robots.executor import Executor
 from pilab.robots.simulated import Trial, simulate
 from pilab.vla.checkpoint import Checkpoint
-from pilab.vla.model import VLA, pixels
+from pilab.vla.model import VLA
 from pilab.vla.policy import VLAPolicy
 from pilab.vla.senses import OWN, feel
 from pilab.world.demonstrators.script import Script
 from pilab.world.environment import World
-from pilab.world.scenes import VALIDATION, find_body, sample_scene
+from pilab.world.scenes import REPORTED, find_body, sample_scene
 from pilab.world.tasks import fragile, wipe
 
 ARMS: Mapping[str, str] = {"hard pads": "duo_touch", "soft pads": "duo_soft"}
@@ -103,16 +103,10 @@ def watch(suite: str, body: str, first: int, episodes: int, most: int) -> Frames
     return Frames({n: np.stack([w[n] for w in wrists]) for n in PIXELS}, *map(np.array, columns))
 
 
-@torch.no_grad()
 def described(policy: VLAPolicy, pictures: np.ndarray, text: str) -> np.ndarray:
-    """(N, D): what a model makes of pictures (N, H, W, 3) while it hears `text`, on a grid of GRID × GRID cells."""
-    words, mask = policy._heard([text])
-    _, _, condition = policy.model.text(words, mask)
-    found = []
-    for some in np.array_split(pictures, max(1, len(pictures) // 256)):
-        features, _ = policy.model.vision(pixels(torch.from_numpy(some)), condition.expand(len(some), -1))
-        found.append(F.adaptive_avg_pool2d(features, GRID).flatten(1).numpy())
-    return np.concatenate(found)
+    """(N, D): the features of pictures (N, H, W, 3), on a grid of GRID × GRID cells whatever their size."""
+    features = torch.from_numpy(policy.features(pictures, text))
+    return F.adaptive_avg_pool2d(features, GRID).flatten(1).numpy()
 
 
 def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
@@ -123,7 +117,7 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     plain.model = VLA(plain.model.config)
     random, rows = VLAPolicy(plain), []
     for suite in SUITES:
-        seen = watch(suite, body, VALIDATION.start + 1000 * seed, config["episodes"], config["frames"])
+        seen = watch(suite, body, REPORTED.start + 1000 * seed, config["episodes"], config["frames"])
         for view, features in _views(seen, suite, find_body(body), trained, random).items():
             rows += _rows(config, suite, view, kernel(features), seen, trained.fingerprint)
     keep_rows(folder, rows, config)
@@ -132,7 +126,7 @@ def run(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
 
 def _views(seen: Frames, suite: str, body: Embodiment, trained: VLAPolicy, random: VLAPolicy) -> dict[str, np.ndarray]:
     """What each way to look at the frames has to say of them: name → (N, D)."""
-    text = sample_scene(VALIDATION.start, SUITES[suite][0]).instruction
+    text = sample_scene(REPORTED.start, SUITES[suite][0]).instruction
     joints = feel(body, OWN, {STATE: seen.state.astype(float)})
     return {
         **{f"wrist, {n} pixels": described(trained, pictures, text) for n, pictures in seen.wrist.items()},

@@ -35,7 +35,7 @@ from pilab.vla.actions import find_space
 from pilab.vla.checkpoint import Checkpoint
 from pilab.vla.fast import BEGIN, TOKENS
 from pilab.vla.grounding import ROLES
-from pilab.vla.model import Batch
+from pilab.vla.model import Batch, pixels
 from pilab.vla.senses import OWN, feel, sensor, spans
 from pilab.vla.thoughts import CHAIN, SUBTASK, TOLD, begun, read, recalled, told
 from pilab.vla.views import viewpoints
@@ -173,6 +173,20 @@ class VLAPolicy(Policy):
             pieces = self.model.think(batch, tokenizer.piece("<answer>"), tokenizer.eos)
             answers += [tokenizer.decode([int(p) for p in row[: _length(row, tokenizer.eos)]]) for row in pieces]
         return answers
+
+    @torch.no_grad()
+    def features(self, pictures: np.ndarray, text: str, rows: int = 256) -> np.ndarray:
+        """(N, C, h, w): what the eyes make of pictures (N, H, W, 3) uint8, of any size, while they hear `text`.
+
+        rows: at once.
+        """
+        words, mask = self._heard([text])
+        _, _, condition = self.model.text(words.to(self.device), mask.to(self.device))
+        found = []
+        for some in torch.from_numpy(np.ascontiguousarray(pictures)).split(rows):
+            seen, _ = self.model.vision(pixels(some.to(self.device)), condition.expand(len(some), -1))
+            found.append(seen.cpu().numpy())
+        return np.concatenate(found)
 
     # -------------------------------------------------------------------------------------------------------------- parts
     def _asked(

@@ -35,6 +35,10 @@ class Place:
     release: float  # height of an object's underside when the hand lets go
     solids: tuple[tuple, ...]  # (geom type, size, position, yaw, colour)
 
+    def holds(self, item: np.ndarray, spot: np.ndarray, tall: float) -> bool:
+        """Whether a thing of that height lies here, by where its middle and the place are, (3,) m each."""
+        return bool(np.hypot(*(item - spot)[:2]) < self.inside and item[2] < self.wall + 0.8 * tall)
+
 
 def _walls(count: int, distance: float, half_width: float, half_height: float, colour: tuple) -> tuple[tuple, ...]:
     turns = [2 * math.pi * i / count for i in range(count)]

@@ -5,6 +5,7 @@ Both are exact and without noise, at the instant of the observation; `evaluation
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
 
 from pilab.contracts import SensorSpec
@@ -46,7 +47,7 @@ def force(world: World) -> np.ndarray:
     return np.array(found)
 
 
-def _belongs(model, geom: int, body: int) -> bool:
+def _belongs(model: mujoco.MjModel, geom: int, body: int) -> bool:
     """Whether a geom is fixed to a body or to what hangs on it."""
     at = model.geom_bodyid[geom]
     while at and at != body:

@@ -122,6 +122,8 @@ def test_who_cannot_do_without_says_so():
         ablate("default", ["left_wrist"], ["remove"], episodes=1, **QUIET)
     with pytest.raises(UnknownNameError, match="unknown sensor 'nose'"):
         ablate("hold", ["nose"])
+    with pytest.raises(PilabError, match="'contact' on the body 'duo': nothing here feels touch"):
+        ablate("hold", ["base"], ["black", "contact"])
     with pytest.raises(PilabError, match="it needs a name"):
         ablate("hold", body=BODY)
     with pytest.raises(PilabError, match="no policy and no run"):

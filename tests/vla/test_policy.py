@@ -380,3 +380,12 @@ def test_noise_that_cannot_be_is_refused(policy, seen):
     for noise in (seen[NOISE] * np.nan, seen[NOISE][:, :3]):
         with pytest.raises(PolicyError, match="noise"):
             policy.act({**seen, NOISE: noise}, NOTHING)
+
+
+def test_features_of_pictures_of_any_size(policy):
+    """A row at a time as all at once, a quarter of the size either way; other words, other features."""
+    pictures = np.random.default_rng(3).integers(0, 256, (5, 64, 80, 3), np.uint8)
+    found = policy.features(pictures, "pick up the apple")
+    assert found.shape == (5, policy.config.channels, 16, 20) and np.isfinite(found).all()
+    np.testing.assert_allclose(found, policy.features(pictures, "pick up the apple", rows=2), atol=1e-4)
+    assert np.abs(found - policy.features(pictures, "put the apple in the bowl")).max() > 1e-3

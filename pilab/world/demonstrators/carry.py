@@ -72,7 +72,7 @@ class Carry(Script):
         item, spot = now.position(goal.object), now.position(goal.place)
         tall, off = self.shape(now).height, float(np.hypot(*(item - spot)[:2]))
         if place := self.place(now):
-            return off < place.inside and item[2] < place.wall + 0.8 * tall
+            return place.holds(item, spot, tall)
         rise = (tall + objects.shape_of(goal.place).height) / 2
         return off < 0.022 and abs(item[2] - spot[2] - rise) < 0.008
 

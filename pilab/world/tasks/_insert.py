@@ -13,8 +13,9 @@ import numpy as np
 
 from pilab.contracts import Goal, Part, SceneError
 from pilab.world import objects, places
+from pilab.world.bodies.duo import BASE_CAMERA
 from pilab.world.demonstrators.carry import Carry
-from pilab.world.task import Task, name_of
+from pilab.world.tasks._carry import CarryTask
 
 KIND = "pilab.world.tasks._insert"
 RADIUS, STEM, GRIP = (
@@ -26,7 +27,7 @@ DEPTH, WALL = 0.026, 0.006  # of the socket: how high its wall is and half how t
 SEATED = 0.008  # the plug's underside is this near to the table when it is in, m
 PLUG = objects.Shape((), 2 * (STEM + GRIP[2]), RADIUS, (0.0, math.pi / 2), 2 * GRIP[0], 2 * STEM + 0.010)
 TOP, COPPER, STEEL, PANEL = (0.95, 0.80, 0.20), (0.78, 0.42, 0.16), (0.30, 0.36, 0.46), (0.62, 0.63, 0.66)
-CAMERA = np.array([0.0, 0.24, 0.86])  # the panel hangs between it and the socket, m
+CAMERA = np.array(BASE_CAMERA.position)  # the panel hangs between it and the socket, m
 UP = 0.55  # how far up on that line
 HIDDEN = 0.075  # radius of what the panel hides on the table, m
 
@@ -62,6 +63,11 @@ def build_panel(spec: mujoco.MjSpec, part: Part) -> None:
     panel.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=size, rgba=(*PANEL, 1), contype=0, conaffinity=0)
 
 
+def seated(plug: np.ndarray, socket: np.ndarray) -> bool:
+    """Whether a plug sits in a socket, by where their middles are, (3,) m each."""
+    return bool(np.hypot(*(plug - socket)[:2]) < 0.010 and plug[2] - PLUG.height / 2 < SEATED)
+
+
 class CarryPlug(Carry):
     """Exactly over the socket, and down with it until it sits."""
 
@@ -74,11 +80,10 @@ class CarryPlug(Carry):
         return places.Place("in", RADIUS, 0.004, DEPTH, 0.002, ())
 
     def _there(self, now):
-        plug, socket = (now.position(name) for name in (now.scene.goal.object, now.scene.goal.place))
-        return bool(np.hypot(*(plug - socket)[:2]) < 0.010 and plug[2] - PLUG.height / 2 < SEATED)
+        return seated(*(now.position(name) for name in (now.scene.goal.object, now.scene.goal.place)))
 
 
-class Insert(Task):
+class Insert(CarryTask):
     """`clearance`: between plug and socket, of the diameter, m. `hidden`: the camera above does not see the socket."""
 
     verb = "insert"
@@ -113,23 +118,16 @@ class Insert(Task):
         return parts, Goal(self.verb, "plug", "socket")
 
     def achieved(self, world, goal):
-        plug, socket = world.position(goal.object), world.position(goal.place)
-        within = np.hypot(*(plug - socket)[:2]) < 0.010 and plug[2] - PLUG.height / 2 < SEATED
-        return bool(within and not world.touched(goal.object))
+        there = seated(world.position(goal.object), world.position(goal.place))
+        return there and not world.touched(goal.object)
+
+    def preposition(self, scene):
+        return "in"
 
     def counts(self, world, goal):
         """How far the plug's underside is from the middle of the socket's ground, in mm."""
         gap = world.position(goal.object) - world.position(goal.place) - [0, 0, PLUG.height / 2]
         return {"off_mm": 1000 * float(np.linalg.norm(gap))}
-
-    def subtasks(self, scene, facts):
-        plug, socket = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
-        return f"pick up {plug}", f"put {plug} in {socket}", f"leave {plug} in {socket}"
-
-    def stage(self, world, goal):
-        if self.achieved(world, goal):
-            return 2
-        return int(world.holder(goal.object) is not None)
 
 
 def _at(x: float, y: float, z: float) -> tuple[float, float, float]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 
 import mujoco
-import numpy as np
 
 from pilab.contracts import Goal, Part, SceneError
 from pilab.world import objects, places, scenes
 from pilab.world.demonstrators.carry import Carry
-from pilab.world.task import Task, name_of
+from pilab.world.tasks._carry import CarryTask
 
 KIND = "pilab.world.tasks.fragile"
 BEARS = 2.5  # N, from either side
@@ -44,7 +43,7 @@ class CarryGently(Carry):
         return max(0.0, (self.shape(now).grasp_width - 0.005) / arm.opening)
 
 
-class Fragile(Task):
+class Fragile(CarryTask):
     name, verb = "fragile", "carry"
     demonstrator = f"{KIND}:CarryGently"
     metrics = ("reached", "placed_right")
@@ -80,23 +79,12 @@ class Fragile(Task):
         if world.past(goal.object) > BEARS:
             return False
         place = places.place_of(world.scene.part(goal.place))
-        item, spot = world.position(goal.object), world.position(goal.place)
-        within = np.hypot(*(item - spot)[:2]) < place.inside
-        return bool(within and item[2] < place.wall + 0.8 * TALL and not world.touched(goal.object))
+        there = place.holds(world.position(goal.object), world.position(goal.place), TALL)
+        return there and not world.touched(goal.object)
 
     def counts(self, world, goal):
         """The hardest squeeze, in N."""
         return {"squeezed_N": world.past(goal.object)}
-
-    def subtasks(self, scene, facts):
-        item, place = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
-        where = f"{places.place_of(scene.part(scene.goal.place)).preposition} {place}"
-        return f"pick up {item}", f"put {item} {where}", f"leave {item} {where}"
-
-    def stage(self, world, goal):
-        if self.achieved(world, goal):
-            return 2
-        return int(world.holder(goal.object) is not None)
 
 
 TASK = Fragile()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pilab.contracts import Goal
 from pilab.world import objects, places, scenes
-from pilab.world.task import Task, name_of
+from pilab.world.tasks._carry import CarryTask
 
 
-class Put(Task):
+class Put(CarryTask):
     name = verb = "put"
     demonstrator = "pilab.world.demonstrators.carry:Carry"
     templates = (
@@ -63,21 +61,9 @@ class Put(Task):
         return [*things, *standing], Goal(self.verb, target, place)
 
     def achieved(self, world, goal):
-        place = places.place_of(world.scene.part(goal.place))
-        item, spot = world.position(goal.object), world.position(goal.place)
-        tall = objects.shape_of(goal.object).height
-        within = np.hypot(*(item - spot)[:2]) < place.inside
-        return bool(within and item[2] < place.wall + 0.8 * tall and not world.touched(goal.object))
-
-    def subtasks(self, scene, facts):
-        item, place = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
-        where = f"{places.place_of(scene.part(scene.goal.place)).preposition} {place}"
-        return f"pick up {item}", f"put {item} {where}", f"leave {item} {where}"
-
-    def stage(self, world, goal):
-        if self.achieved(world, goal):
-            return 2
-        return int(world.holder(goal.object) is not None)
+        place, tall = places.place_of(world.scene.part(goal.place)), objects.shape_of(goal.object).height
+        there = place.holds(world.position(goal.object), world.position(goal.place), tall)
+        return there and not world.touched(goal.object)
 
 
 TASK = Put()

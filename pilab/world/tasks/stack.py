@@ -6,11 +6,11 @@ import numpy as np
 
 from pilab.contracts import Goal, SceneError
 from pilab.world import objects, places, scenes
-from pilab.world.task import Task, name_of
+from pilab.world.tasks._carry import CarryTask
 
 
-class Stack(Task):
-    name = verb = "stack"
+class Stack(CarryTask):
+    name = verb = setting_down = "stack"
     demonstrator = "pilab.world.demonstrators.carry:Carry"
     templates = ("stack {object} on {place}", "put {object} on top of {place}", "set {object} on top of {place}")
     paraphrases = (
@@ -58,15 +58,6 @@ class Stack(Task):
         rise = (objects.shape_of(goal.object).height + objects.shape_of(goal.place).height) / 2
         above = np.hypot(*(item - base)[:2]) < 0.022 and abs(item[2] - base[2] - rise) < 0.008
         return bool(above and not world.touched(goal.object))
-
-    def subtasks(self, scene, facts):
-        item, base = name_of(scene.goal.object, facts), name_of(scene.goal.place, facts)
-        return f"pick up {item}", f"stack {item} on {base}", f"leave {item} on {base}"
-
-    def stage(self, world, goal):
-        if self.achieved(world, goal):
-            return 2
-        return int(world.holder(goal.object) is not None)
 
 
 TASK = Stack()
