@@ -183,7 +183,11 @@ class Engine:
         if lost := [run for run in dict.fromkeys(runs) if self.status(run) != "done"]:
             state = self.status(lost[0]).replace("interrupted", "interrupted (killed, or out of memory?)")
             log = lost[0].folder / "log.txt"
-            lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+            lines = (
+                log.read_text(encoding="utf-8", errors="replace").split("\n")
+                if log.exists()
+                else ["none: it ran here, see above"]
+            )
             last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
             raise PilabError(
                 f"{len(lost)} of {len(set(runs))} runs of {function} did not finish. {lost[0].folder} is {state}; "

@@ -10,6 +10,8 @@ from pilab.evaluation.card import EXAM, markdown
 from pilab.evaluation.card import lines as card_lines
 from pilab.evaluation.statistics import wilson
 from pilab.vla.checkpoint import CARD, WEIGHTS, Checkpoint
+from pilab.vla.model import VLAConfig
+from pilab.vla.senses import OWN
 
 
 def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
@@ -27,7 +29,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         "",
         f"- **Weights** `{checkpoint.hash}`: {o.get('parameters', 0):,} parameters, {size:.1f} MB; chunks of {config.horizon} "
         f"steps, action space `{config.action_space}`, head `{config.head}`.",
-        f"- **Cameras** {', '.join(f'{n} {w}×{h}' for n, h, w in config.cameras)}; no touch, no force.",
+        f"- **Senses** cameras {', '.join(f'{n} {w}×{h}' for n, h, w in config.cameras)}; {_felt(config)}.",
         f"- **Driven** at temperature {driving.temperature:g}; a new chunk every {driving.replan_interval} control steps and "
         + (f"a thought every {driving.think_interval}." if driving.thinks else "no thought: on the instruction alone."),
         f"- **Data** {_data(o)}; labels: {labels}; {_drawn(o)}. All simulated.",
@@ -56,6 +58,14 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
     path = folder / CARD
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+def _felt(config: VLAConfig) -> str:
+    """What it feels, and what was missing in training, always or at times."""
+    further = ", ".join(name for name in config.felt if name not in OWN)
+    told = f"it feels {', '.join(config.felt) or 'nothing'}" if further or config.felt != OWN else "no touch, no force"
+    gone = [f"{name} in {share:.0%} of the rows" if share < 1 else f"{name} always" for name, share in config.missing]
+    return told + (f"; missing in training: {', '.join(gone)}" if gone else "")
 
 
 def _start(before: dict | None) -> list[str]:

@@ -65,6 +65,8 @@ class Sensors(ipw.VBox):
         sets = lattice(ticked, self.known, [self.way.value], most=len(ticked))
         if not self.all_sets.value:  # each alone, and all that are ticked together
             sets = [t for t in sets if len(t.sensors) in (0, 1, len(ticked)) or t.everything]
+        if not any(taken.sensors for taken in sets):  # no sensor can be taken in this way
+            return []
         return [taken for taken in sets if taken.name not in tried]
 
     def begin(self) -> None:
@@ -73,7 +75,7 @@ class Sensors(ipw.VBox):
             return
         todo = self.wanted
         if not todo:
-            self.told.value = "nothing new to try: tick a sensor"
+            self.told.value = "nothing new to try: tick a sensor, or choose another way"
             return
         self._stopped.clear()
         self.start.disabled, self.stop.disabled = True, False

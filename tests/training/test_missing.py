@@ -88,6 +88,9 @@ def test_from_data_to_a_policy_that_does_without(wiped, tmp_path):
     policy = VLAPolicy(tmp_path / "out")
     assert policy.body.name == "duo_touch"
     assert policy.config.felt == FELT
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "it feels joints, tips, touch, force; missing in training: base in 30% of the rows" in card
+    assert "force always" in card and "no touch" not in card
     asked = {"body": "duo_touch", "suite": "wipe", "episodes": 1, "progress": False, "threads": 1}
     rows = ablate(policy, ["base", "touch", "force"], ["remove"], most=3, **asked)
     arms = {row.arm for row in rows}

@@ -71,6 +71,9 @@ def test_every_set_and_another_way(board):
     board.way.value = "blur"  # joints cannot be blurred
     names = ["blur base", "blur left_wrist", "blur base + left_wrist", "blur everything"]
     assert [t.name for t in board.wanted][1:] == names
+    board.way.value = "contact"  # this body feels none
+    board.begin()
+    assert "choose another way" in board.told.value and not board.rows
 
 
 def test_the_table_and_the_picture_are_of_the_rows(board):
