@@ -63,7 +63,7 @@ def sensors_of(body: Embodiment) -> dict[str, Sensor]:
     grippers = np.array([name.endswith("_gripper") for name in body.action.names])
     if body.arms:
         found += [Sensor("joints", STATE, ~grippers, "joints"), Sensor("grippers", STATE, grippers, "joints")]
-    else:
+    elif body.action.names:
         found.append(Sensor("state", STATE, kind="joints"))
     found += [Sensor(reading.name, reading.key) for reading in body.sensors]
     return {sensor.name: sensor for sensor in found}

@@ -6,6 +6,7 @@ Design choices
   entry fails, declared or among the `_conditions`. *Supported*: the 95 % interval is above 0, the estimate reaches d,
   every training seed has the same sign. *Not supported*: the whole interval is below d. *Inconclusive*: otherwise.
 * **The widest interval decides**: Tango's over pairs of one scene and training seed, Student's over seeds or objects.
+* **A score** (R², progress) is judged like a rate, over training seeds alone: its folds or frames are no trials of their own.
 * **"Equal" is a claim, not the lack of a difference**: two one-sided tests at 5 %, or a 90 % interval within ± d.
 """
 
@@ -72,8 +73,9 @@ def verdict(
 ) -> Verdict:
     """Judge the claim that `arm` is above `against` ("increase"), below it ("decrease"), or "equal" to it.
 
-    metric: "success" or a key of `Row.metrics` that is True or False; or two, for arm and against, which may then be
-    the same rows. smallest: the smallest effect that matters, a fraction. cluster: a key of `Row.clusters` ("object")
+    metric: "success" or a key of `Row.metrics`, which is True or False, or a number wherever rows are of several training
+    seeds; or two, for arm and against, which may then be the same rows. smallest: the smallest effect that matters, a
+    fraction, or in the unit of the score. cluster: a key of `Row.clusters` ("object")
     where the claim is about all of that kind. Raises `PilabError` for rows without a partner and values that are None.
 
     `verdict("the words decide what moves", plain, swapped, scale=SCALE, entry=[Entry("replay", ok, why)])`
@@ -81,12 +83,15 @@ def verdict(
     scale = Scale(scale)
     if direction not in SIGNS:
         raise UnknownNameError("direction", direction, list(SIGNS))
-    if not 0 < smallest < 1:
-        raise PilabError(f"smallest effect {smallest}; expected a fraction between 0 and 1, such as 0.10 for 10 points")
     metrics = (metric, metric) if isinstance(metric, str) else metric
     names = [_name(rows, key) for rows, key in zip((arm, against), metrics, strict=True)]
     left, right = _paired(arm, against, names)
     a, b = _values(left, metrics[0], names[0]), _values(right, metrics[1], names[1])
+    counted = isinstance(a[0], bool)
+    if counted != isinstance(b[0], bool):
+        raise PilabError(f"{names[0]} is {a[0]!r} and {names[1]} {b[0]!r}; expected True or False in both, or numbers")
+    if not 0 < smallest < (1 if counted else np.inf):
+        raise PilabError(f"smallest effect {smallest}; expected a fraction between 0 and 1, such as 0.10 for 10 points")
 
     trained = len({row.clusters.get(SEED) for row in left}) > 1  # of one model, the claim is about that one alone
     keys = [SEED] * trained + [cluster] * (cluster is not None)
@@ -94,18 +99,26 @@ def verdict(
     confidence = 0.90 if direction == "equal" else 0.95
     over = {key: seed_differences(*sides, confidence) for key, sides in groups.items() if len(sides[0]) > 1}
     seeds = over[SEED].by_seed if trained else {}
-    found = [paired_difference(a, b, confidence), *over.values()]
+    found = [*([paired_difference(a, b, confidence)] if counted else ()), *over.values()]
+    if not found:
+        raise PilabError(
+            f"{names[0]} is a score of one training seed; expected rows of several, which say how far it varies"
+        )
     estimate, p = found[0].estimate, max(d.equivalence(smallest) if direction == "equal" else d.p for d in found)
-    low, high = max(-1.0, min(d.low for d in found)), min(1.0, max(d.high for d in found))
-    rates = [wilson(sum(values), len(values)) for values in (a, b)]
-    checks = (*entry, *_conditions(direction, scale, names[1], rates[1], groups))
+    most = 1.0 if counted else np.inf
+    low, high = max(-most, min(d.low for d in found)), min(most, max(d.high for d in found))
+    rates = [wilson(sum(values), len(values)) for values in (a, b)] if counted else []
+    checks = (*entry, *_conditions(direction, scale, names[1], rates, groups))
     if missed := [f"{check.name} ({check.why})" for check in checks if not check.ok]:
         word, reason = NOT_TESTABLE, f"Not met: {'; '.join(missed)}"
     else:
-        word, reason = _decide(SIGNS[direction], smallest, estimate, low, high, list(seeds.values()))
-    told = "; ".join(f"{name} {rate.text()}" for name, rate in zip(names, rates, strict=True))
+        size = f"{100 * smallest:g} points that matter" if counted else f"{smallest:g} that matters"
+        word, reason = _decide(SIGNS[direction], smallest, size, estimate, low, high, list(seeds.values()))
+    means = [rate.text() for rate in rates] if counted else [f"{np.mean(values):.2f}" for values in (a, b)]
+    told = "; ".join(f"{name} {mean}" for name, mean in zip(names, means, strict=True))
     signs = f", training seeds {''.join('0+−'[int(np.sign(d))] for d in seeds.values())}" if seeds else ""
-    numbers = f"{points(estimate, low, high)} ({100 * confidence:.0f} % interval, {len(a)} pairs{signs}, {p_text(p)})"
+    gap = points(estimate, low, high) if counted else f"{estimate:+.2f} [{low:+.2f}, {high:+.2f}]"
+    numbers = f"{gap} ({100 * confidence:.0f} % interval, {len(a)} pairs{signs}, {p_text(p)})"
     sentence, origin = f"{told}; difference {numbers}. {reason}.", _provenance([*arm, *against], scale)
     return Verdict(claim, word, sentence, estimate, (low, high), confidence, len(a), p, seeds, checks, origin)
 
@@ -125,22 +138,26 @@ def _key(row: Row) -> tuple[str | int | None, str]:
     return row.clusters.get(SEED), row.scene
 
 
-def _conditions(direction: str, scale: Scale, name: str, rate: Rate, groups: Mapping[str, tuple]) -> Iterator[Entry]:
-    """verdict's own conditions of entry; `name` and `rate` are those of what the arm is held against."""
+def _conditions(
+    direction: str, scale: Scale, name: str, rates: Sequence[Rate], groups: Mapping[str, tuple]
+) -> Iterator[Entry]:
+    """verdict's own conditions of entry; the last rate, of `name`, is that of what the arm is held against."""
     yield Entry("scale", scale is not Scale.SMOKE, "smoke tries the wiring and measures nothing")
-    if direction == "increase":
+    rate = rates[-1] if rates else None  # scores have neither a ceiling nor a floor
+    if rate and direction == "increase":
         yield Entry("ceiling", rate.rate <= CEILING, f"{name} is above {100 * CEILING:.0f} %: no room to rise")
-    else:
+    elif rate:
         yield Entry("floor", rate.rate >= FLOOR, f"{name} is below {100 * FLOOR:.0f} %: little to lose")
-    if direction == "equal":
+    if rate and direction == "equal":
         yield Entry("pairs", rate.n >= FEWEST_PAIRS, f"{rate.n} of them, equality needs {FEWEST_PAIRS}")
     for key, (by_a, _) in groups.items():
         yield Entry(key, len(by_a) >= FEWEST_CLUSTERS, f"{len(by_a)} of them, at least {FEWEST_CLUSTERS} are needed")
 
 
-def _decide(sign: int, smallest: float, estimate: float, low: float, high: float, seeds: Sequence[float]) -> list[str]:
+def _decide(
+    sign: int, smallest: float, size: str, estimate: float, low: float, high: float, seeds: Sequence[float]
+) -> list[str]:
     """The word where every condition of entry holds, and what decided it."""
-    size = f"{100 * smallest:g} points that matter"
     if sign == 0:
         where = "inside" if max(-low, high) < smallest else "outside" if max(low, -high) >= smallest else "across"
         word = {"inside": SUPPORTED, "outside": NOT_SUPPORTED, "across": INCONCLUSIVE}[where]
@@ -168,18 +185,20 @@ def _paired(arm: Sequence[Row], against: Sequence[Row], names: Sequence[str]) ->
     return list(left.values()), [right[key] for key in left]
 
 
-def _values(rows: Sequence[Row], metric: str, name: str) -> list[bool]:
+def _values(rows: Sequence[Row], metric: str, name: str) -> list[bool] | list[float]:
     values = [row.success if metric == "success" else row.metrics.get(metric) for row in rows]
+    if all(isinstance(value, float) for value in values):
+        return values
     if odd := [value for value in values if not isinstance(value, bool)]:
         found, known = f"{odd[0]!r} in {len(odd)} of {len(values)} rows", ", ".join(["success", *rows[0].metrics])
-        raise PilabError(f"{name}: {found}; expected True or False in each, for a metric of {known}")
+        raise PilabError(f"{name}: {found}; expected True or False in each, or numbers in all, for a metric of {known}")
     return values
 
 
-def _grouped(rows: Sequence[Row], values: Sequence[bool], key: str) -> dict[str | int, list[bool]]:
+def _grouped(rows: Sequence[Row], values: Sequence[float], key: str) -> dict[str | int, list[float]]:
     if lacking := [row for row in rows if key not in row.clusters]:
         raise UnknownNameError("cluster", key, list(lacking[0].clusters), "in every row")
-    groups: dict[str | int, list[bool]] = {}
+    groups: dict[str | int, list[float]] = {}
     for row, value in zip(rows, values, strict=True):
         groups.setdefault(row.clusters[key], []).append(value)
     return groups

@@ -34,7 +34,7 @@ def panels(rows: Iterable[Row]) -> go.Figure:
                 f"rows of {arm!r} in {suite!r} stand under the controls {sorted(controls)}; draw one of them"
             )
     arms, suites = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
-    titles = ["<br>".join(textwrap.wrap(suite, 10)) for suite in suites]
+    titles = ["<br>".join(textwrap.wrap(suite.replace("_", " "), 10)) for suite in suites]
     more = 18 * max(title.count("<br>") for title in titles)  # pixels for further lines of the titles
     figure = make_subplots(1, len(suites), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.035)
     for column, suite in enumerate(suites, 1):

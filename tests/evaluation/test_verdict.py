@@ -13,6 +13,7 @@ from pilab.evaluation.verdict import (
     INCONCLUSIVE,
     NOT_SUPPORTED,
     NOT_TESTABLE,
+    SEED,
     SUPPORTED,
     Entry,
     Verdict,
@@ -261,6 +262,41 @@ def test_two_metrics_of_the_same_rows():
     assert "followed of VLA under swap 90.0 %" in found.sentence
     assert "success of VLA under swap 10.0 %" in found.sentence
     assert found == verdict("it follows the words", swapped, swapped[::-1], metric=("followed", "success"), scale="gpu")
+
+
+def scores(*by_seed, arm="VLA") -> list[Row]:
+    """Rows of folds: each seed's scores."""
+    return [
+        Row("fold", arm, "hold", "none", k, str(k), True, {"score": score}, {SEED: seed})
+        for seed, found in enumerate(by_seed)
+        for k, score in enumerate(found)
+    ]
+
+
+def test_a_score_is_judged_over_training_seeds():
+    more, less = ((0.5, 0.6), (0.7, 0.6), (0.6, 0.7)), ((0.2, 0.1), (0.3, 0.2), (0.1, 0.2))
+    found = verdict("it says more", scores(*more), scores(*less, arm="hard"), metric="score", scale="laptop")
+    right = seed_differences(dict(enumerate(more)), dict(enumerate(less)))
+    assert (found.word, found.n, found.estimate) == (SUPPORTED, 6, pytest.approx(right.estimate))
+    assert found.interval == pytest.approx((right.low, right.high))
+    assert found.p == pytest.approx(right.p)
+    assert "score of VLA 0.62; score of hard 0.18; difference +0.43 [" in found.sentence
+    assert "reaches the 0.1 that matters" in found.sentence
+    wide = verdict("it says more", scores(*more), scores(*less), metric="score", smallest=5, scale="laptop")
+    assert wide.word == NOT_SUPPORTED  # in the unit of the score
+
+
+def test_a_score_of_one_training_says_nothing_of_others():
+    with pytest.raises(PilabError, match="score of VLA is a score of one training seed; expected rows of several"):
+        verdict("it says more", scores((0.5, 0.6)), scores((0.1, 0.2)), metric="score", scale="laptop")
+    found = verdict("it says more", scores((0.5,), (0.6,)), scores((0.1,), (0.2,)), metric="score", scale="laptop")
+    assert (found.word, failed(found)) == (NOT_TESTABLE, [SEED])
+
+
+def test_a_score_against_an_outcome():
+    some = [dataclasses.replace(row, metrics={"score": 0.5, "won": True}) for row in scores((0.5,), (0.5,), (0.5,))]
+    with pytest.raises(PilabError, match=r"score of VLA is 0\.5 and won of VLA True; expected True or False in both"):
+        verdict("it says more", some, some, metric=("score", "won"), scale="laptop")
 
 
 @pytest.mark.parametrize(("metrics", "shown"), [({"followed": None}, "None"), ({"followed": 0.5}, "0.5"), ({}, "None")])
