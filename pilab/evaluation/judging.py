@@ -15,7 +15,7 @@ from pilab.world.task import facts_of, task_of
 
 
 class Judge:
-    """Of one episode. Give `Trial(watch=judge.watch)`, or `evaluate(judged=True)`."""
+    """A watcher of one episode: `evaluate(watcher=Judge)`."""
 
     def __init__(self) -> None:
         self.agreed = self.steps = 0
@@ -26,10 +26,9 @@ class Judge:
             self.steps += 1
             self.agreed += agrees(command.thought.subtask, next_step(batch([observation])))
 
-    @property
-    def share(self) -> float | None:
-        """Of the steps with something in mind, those at which that was right; None where there were none."""
-        return self.agreed / self.steps if self.steps else None
+    def metrics(self) -> dict[str, float | None]:
+        """chosen: of the steps with something in mind, those at which that was right; None where there were none."""
+        return {"chosen": self.agreed / self.steps if self.steps else None}
 
 
 def agrees(said: str, scene: Scene) -> bool:

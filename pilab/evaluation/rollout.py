@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -34,7 +34,6 @@ from pilab.contracts import (
 from pilab.engine import provenance
 from pilab.evaluation.controls import CONTROLS
 from pilab.evaluation.glasses import Pairs
-from pilab.evaluation.judging import Judge
 from pilab.evaluation.perturbations import AXES, check, perturb, told
 from pilab.evaluation.statistics import Rate, wilson
 from pilab.robots.bridges.openpi import RemotePolicy
@@ -51,6 +50,14 @@ ALL = ("put", "push", "open", "close")  # the suite "all"; stack and handover by
 METRICS = ("reached", "grasped_any", "grasped_right", "placed_right", "wrong_moved", "followed")
 POLICIES = ("default", "demonstrator", "random", "hold")
 DEFAULT = Path(__file__).parents[2] / "data_samples" / "checkpoint"  # the shipped one, in a checkout
+
+
+class Watcher(Protocol):
+    """Sees an episode before each of its steps, and has something to say of it."""
+
+    def watch(self, world: World, observation: Observation, command: Command) -> None: ...
+
+    def metrics(self) -> Mapping[str, bool | float | None]: ...
 
 
 def make_policy(name: str, body: Embodiment) -> Policy:
@@ -117,7 +124,7 @@ def evaluate(
     arm: str | None = None,
     scenes: Iterable[Scene] | None = None,
     on_episode: Callable[[Outcome, Reel], None] | None = None,
-    judged: bool = False,
+    watcher: Callable[[], Watcher] | None = None,
     replan_interval: int | None = None,
     batch: int = 8,
     threads: int | None = None,
@@ -127,10 +134,10 @@ def evaluate(
 
     arm: the name under which the rows stand; it also seeds the policy's noise. on_episode: called with every outcome and
     what a film of it needs. perturbed: axis of `perturbations` → severity; rows stand under a control of that name and with
-    the scene as it was. glasses: what its observations look like, in every episode (see `ablation`). judged: rows say at how
-    many of its steps what it had in mind was right (metric `chosen`, see `judging`). replan_interval: steps executed of each
-    chunk, if not as the policy says. Raises `UnknownNameError`, `PolicyError` where a control makes no sense for the policy,
-    `SceneError` where a scene leaves no room for a perturbation.
+    the scene as it was. glasses: what its observations look like, in every episode (see `ablation`). watcher: makes one for
+    each episode, whose metrics stand in the row beside the others (see `judging`, `conduct`). replan_interval: steps executed
+    of each chunk, if not as the policy says. Raises `UnknownNameError`, `PolicyError` where a control makes no sense for the
+    policy, `SceneError` where a scene leaves no room for a perturbation.
     """
     if control not in CONTROLS:
         raise UnknownNameError("control", control, list(CONTROLS))
@@ -169,10 +176,10 @@ def evaluate(
         policy, name = Replay(record(asked, batch=batch, threads=threads)), "replayed demonstrator"
     executor = Executor(policy, embodiment, replan_interval=replan_interval, arm=name)
     reels = {s.hash: Reel() for s in asked} if on_episode else {}
-    judges = {s.hash: Judge() for s in asked} if judged else {}
+    watchers = {s.hash: watcher() for s in asked} if watcher else {}
 
     def trial(scene: Scene) -> Trial:
-        watch = _watching(reels.get(scene.hash), judges.get(scene.hash))
+        watch = _watching(reels.get(scene.hash), watchers.get(scene.hash))
         cameras = None if glasses and glasses.always else executor.cameras if reels else ()
         plain = Trial(scene, view=glasses(scene.seed) if glasses else None, watch=watch, cameras=cameras)
         harder = perturb(plain, severities) if severities else plain
@@ -191,8 +198,8 @@ def evaluate(
         for outcome in simulate(executor, map(trial, asked), batch=batch, threads=threads):
             key = (outcome.trial.of or outcome.trial.scene).hash
             row = make_row(outcome, name, suite, under, executor.privileged, origin)
-            if judged:
-                row = dataclasses.replace(row, metrics={**row.metrics, "chosen": judges.pop(key).share})
+            if watcher:
+                row = dataclasses.replace(row, metrics={**row.metrics, **watchers.pop(key).metrics()})
             rows[order[key]] = dataclasses.replace(row, checkpoint=getattr(policy, "fingerprint", ""))
             if on_episode:
                 on_episode(outcome, reels.pop(key))
@@ -200,7 +207,7 @@ def evaluate(
     return [row for row in rows if row is not None]
 
 
-def _watching(*watchers: Reel | Judge | None) -> Callable[..., None] | None:
+def _watching(*watchers: Reel | Watcher | None) -> Callable[..., None] | None:
     """All of those that are there, in one."""
     there = [watcher for watcher in watchers if watcher is not None]
 

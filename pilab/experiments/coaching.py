@@ -29,6 +29,7 @@ from pilab.contracts import PilabError, Policy, Row, Scale, UnknownNameError
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import SPEAKER, SUBTASK
 from pilab.data.web.chains import HOPS
+from pilab.evaluation.judging import Judge
 from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.experiments import Experiment, Grid, keep_rows
 from pilab.robots.collection import Recipe as Collection
@@ -161,7 +162,7 @@ def examine(policy: Policy, arm: Arm, horizon: int, episodes: int, seed: int) ->
     facts = objects.find_facts(home(arm, seed))
     first = REPORTED.start + 1000 * seed
     scenes = [sample_scene(first + k, HORIZONS[horizon], facts=facts) for k in range(episodes)]
-    rows = evaluate(policy, "tidy", scenes=scenes, arm=arm.name, judged=True, threads=1, progress=False)
+    rows = evaluate(policy, "tidy", scenes=scenes, arm=arm.name, watcher=Judge, threads=1, progress=False)
     about = {"bottleneck": arm.bottleneck, "help": arm.help, "horizon": horizon, "facts": facts.name}
     return [
         dataclasses.replace(

@@ -9,6 +9,10 @@ Design choices
 * Any LeRobot dataset of the body will do, beside others that are labelled or alone. Frames without points teach no
   grounding, frames without a subtask no thought; `labels` says what there is at all, and the recipe insulates the trunk
   only where something else trains it.
+* What is held out is left out by what its episode says of itself; what was learnt from, combination by combination, is kept
+  for a certificate (see `evaluation.probe`).
+* **Said otherwise** (`relabelled`): as long as a subtask does not name the place, it could be any; so what was done until then
+  is also the beginning of what nobody ever showed.
 * How rows are drawn from them is a matter of `mixture`.
 """
 
@@ -17,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +36,7 @@ from pilab.contracts import (
     STATE,
     DatasetError,
     Embodiment,
+    Goal,
     ReservedError,
     Scene,
     image_key,
@@ -39,13 +45,15 @@ from pilab.contracts import (
 from pilab.data.cache import FrameCache
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.schema import SPEAKER, SUBTASK
-from pilab.training.phrases import instruct, meant, rephrase
+from pilab.training.phrases import instruct, meant, named, rephrase
 from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.fast import FastTokenizer
 from pilab.vla.grounding import ROLES, glimpse_pixels
 from pilab.vla.model import VLAConfig
 from pilab.vla.senses import OWN, feel, sensor
 from pilab.vla.views import viewpoints
+from pilab.world import places
+from pilab.world.combinations import USUAL, Combination, in_manner, is_held_out, of_episode
 from pilab.world.scenes import refuse_reserved
 from pilab.world.task import facts_of, steps_of, task_of
 
@@ -61,13 +69,17 @@ class Demonstrations:
 
     def __init__(
         self, folders: Sequence[str | Path], config: VLAConfig, body: Embodiment, *, held_out: int = HELD_OUT,
-        labels: bool = True, watched: Sequence[str | Path] = (), most: int = 0, progress: bool = True,
+        labels: bool = True, watched: Sequence[str | Path] = (), most: int = 0, without: Sequence[Combination] = (),
+        manners: bool = False, relabelled: float = 0.0, progress: bool = True,
     ) -> None:  # fmt: skip
         """held_out: one episode in so many is left to validation, at least one where there are two. labels: use what there
         is of points, subtasks and scenes. watched: more datasets, of which no action is used. most: episodes of the first
-        dataset that are learnt from, 0 for all. Raises `DatasetError` for data of another body, or fewer than `most`.
+        dataset that are learnt from, 0 for all. without: patterns of what is held out: its episodes are left out. manners: what
+        is said also says how it was done. relabelled: share of the instructions, where that is possible, with another place in
+        view, held out or not. Raises `DatasetError` for data of another body, fewer than `most`, or episodes of which nobody
+        knows whether they are held out.
         """
-        self.config, self.body = config, body
+        self.config, self.body, self.spoken_manners, self.relabelled = config, body, manners, relabelled
         datasets = [LeRobotDataset(folder) for folder in (*folders, *watched)]
         for dataset in datasets:
             self._check(dataset)
@@ -106,19 +118,36 @@ class Demonstrations:
         self.reserved = sum(_is_reserved(world) for world in worlds if world)
         # 1 … 5, how well each episode went; 0 where nobody said
         self.quality = np.array([int(row.get("quality") or 0) for d in datasets for row in d.episodes])
+        about = [row for d in datasets for row in d.episodes]
+        self.manner = [str(row.get("manner") or USUAL) for row in about]  # of each episode
+        if without and (unknown := sum(world is None for world in worlds)):
+            raise DatasetError(
+                f"{unknown} episodes do not say what was done in them, and {len(without)} combinations are held out: leave "
+                "their datasets out"
+            )
+        shows = [of_episode(row) if world else [] for row, world in zip(about, worlds, strict=True)]
+        barred = np.array([any(is_held_out(one, without) for one in some) for some in shows], bool)
         held = np.isin(
             np.arange(len(lengths)), kept_back([len(d.episodes) for d in datasets[: len(folders)]], held_out)
         )
-        first = np.flatnonzero(~held[: len(datasets[0].episodes)])
+        first = np.flatnonzero(~(held | barred)[: len(datasets[0].episodes)])
         if most > len(first):
             raise DatasetError(
                 f"{most} episodes of {datasets[0].root} asked for, and {len(first)} are there to learn from"
             )
         left_out = np.isin(np.arange(len(lengths)), first[most:] if most else [])
         acted, shown = np.split(np.arange(len(self.state)), [self.offsets[len(folders)]])
-        self.training = acted[~(held | left_out)[self.episode[acted]]]
-        self.validation = acted[held[self.episode[acted]]]
-        self.shown = shown[self.pointed[shown]]  # watched frames that say where what they speak of is
+        self.training = acted[~(held | left_out | barred)[self.episode[acted]]]
+        if not len(self.training):
+            raise DatasetError(f"all of {len(lengths)} episodes are held out: nothing is left to learn from")
+        self.validation = acted[(held & ~barred)[self.episode[acted]]]
+        # watched frames that say where what they speak of is
+        self.shown = shown[self.pointed[shown] & ~barred[self.episode[shown]]]
+        learnt = np.unique(self.episode[[*self.training, *self.shown]])
+        # what was shown, and in how many episodes; None where nobody can tell
+        self.combinations = None
+        if all(worlds[episode] for episode in learnt):
+            self.combinations = Counter(one for episode in learnt for one in set(shows[episode]))
         said = np.concatenate([_speakers(d) for d in datasets])
         speaks = self.training[self.subtask[self.training] != ""]
         self.corrected = speaks[np.isin(said[speaks], COACHES)]
@@ -204,7 +233,7 @@ class Demonstrations:
             columns = np.stack([cache[points_key(n)][frames[rows] - self.offsets[i]] for n in cameras], 1)
             for row, slots in zip(rows, columns.reshape(len(rows), len(cameras), -1, 3), strict=True):
                 scene = self.scenes[self.episode[frames[row]]]
-                names, (step, said) = [p.name for p in scene.parts], meant(texts[row], scene, steps_of(scene))
+                names, (step, said) = [p.name for p in scene.parts], meant(texts[row], scene, self._goals(scene))
                 for role, (part, there) in enumerate(zip((step.object, step.place), said, strict=True)):
                     if there:
                         out[row, :, role] = slots[:, names.index(part)]
@@ -222,18 +251,38 @@ class Demonstrations:
         for frame, then, instruction in zip(frames, thought, whole, strict=True):
             scene = self.scenes[self.episode[frame]]
             if instruction:
-                texts.append(self.instruct(frame, rng))
+                texts.append(self.instruct(frame, rng, otherwise=True))
             else:
                 text = str(self.subtask[then])
-                texts.append(rephrase(text, scene, rng) if scene else text)
+                texts.append(self._said_how(rephrase(text, scene, rng) if scene else text, frame, rng))
         return texts, whole
 
-    def instruct(self, frame: int, rng: np.random.Generator) -> str:
-        """The instruction of a frame's episode, in fresh words where its scene is known."""
+    def instruct(self, frame: int, rng: np.random.Generator, otherwise: bool = False) -> str:
+        """The instruction of a frame's episode, in fresh words where its scene is known. otherwise: it may be `relabelled`."""
         episode = self.episode[frame]
         if (scene := self.scenes[episode]) is None:
-            return self.said[episode]
-        return instruct(task_of(scene), scene.goal, facts_of(scene), rng)
+            return self._said_how(self.said[episode], frame, rng)
+        goal = scene.goal
+        if otherwise and self.relabelled and self._open(frame, scene) and rng.random() < self.relabelled:
+            others = _elsewhere(scene)
+            goal = others[rng.integers(len(others))] if others else goal
+        return self._said_how(instruct(task_of(scene), goal, facts_of(scene), rng), frame, rng)
+
+    def _said_how(self, text: str, frame: int, rng: np.random.Generator) -> str:
+        """With words for the manner of a frame's episode, where these are said."""
+        return in_manner(text, self.manner[self.episode[frame]], rng) if self.spoken_manners else text
+
+    def _open(self, frame: int, scene: Scene) -> bool:
+        """Whether the place does not matter yet, in what is done now and in the whole chunk."""
+        end = min(frame + self.config.horizon - 1, self.last[frame])
+        text = str(self.subtask[frame])
+        return (
+            text != "" and text == self.subtask[end] and scene.goal.place in places.PLACES and not named(text, scene)[1]
+        )
+
+    def _goals(self, scene: Scene) -> tuple[Goal, ...]:
+        """What a text of an episode may be about."""
+        return (*steps_of(scene), *(_elsewhere(scene) if self.relabelled else ()))
 
     @cached_property
     def remembered(self) -> list[str]:
@@ -313,6 +362,13 @@ def _thing(subtask: str) -> str:
     for taking in TAKING:
         subtask = subtask.removeprefix(taking)
     return re.split(r" (?:in|on) the ", subtask.rstrip("."))[0].split("the ", 1)[-1]
+
+
+def _elsewhere(scene: Scene) -> list[Goal]:
+    """The goal of a scene with each other place in view."""
+    goal = scene.goal
+    spots = [p.name for p in scene.parts if p.name in places.PLACES and p.name != goal.place]
+    return [Goal(goal.verb, goal.object, spot) for spot in spots]
 
 
 def _world_of(row: Mapping[str, object]) -> Scene | None:

@@ -37,9 +37,10 @@ from pilab.vla.grounding import ROLES
 from pilab.vla.model import Batch
 from pilab.vla.senses import spans
 from pilab.vla.thoughts import recalled
-from pilab.vla.tokenizer import Tokenizer
+from pilab.vla.tokenizer import Tokenizer, manner_piece
 from pilab.vla.wording import between, stacked, words
 from pilab.world import objects
+from pilab.world.combinations import Combination
 from pilab.world.task import steps_of, task_of
 
 PICTURE = 16  # a row with pictures costs about as much time as so many without
@@ -66,18 +67,19 @@ class Mixture(torch.utils.data.IterableDataset):
         self, demonstrations: Demonstrations | None, scenes: PointingScenes | None, normaliser: Normaliser,
         tokenizer: Tokenizer, rows: Rows | Callable[[int], Rows], seed: int, stale: int = 10, untold: bool = False,
         web: Web | None = None, fast: FastTokenizer | None = None, turns: int = 1, tagged: bool = False,
-        thinking: Thinking = AT_ONCE, frames: Frames | None = None,
+        thinking: Thinking = AT_ONCE, frames: Frames | None = None, without: Sequence[Combination] = (), manners: bool = False,
     ) -> None:  # fmt: skip
         """demonstrations: None where there are no rows of a robot. rows: of every step, or of each. untold: pictures come from
         frames without points, if there are any. web: where rows are asked or read. fast: the trunk also writes chunks.
         turns: how often each step comes. tagged: ℓ begins with how well the episode went, where somebody said so. thinking:
-        what a thought of the demonstrations is made of. frames: where rows are thought.
+        what a thought of the demonstrations is made of. frames: where rows are thought. without: what no words about a picture
+        may combine. manners: ℓ begins with the piece for how it was done.
         """
         super().__init__()
         self.demonstrations, self.scenes, self.normaliser = demonstrations, scenes, normaliser
         self.tokenizer, self.rows, self.seed, self.stale = tokenizer, rows, seed, stale
         self.web, self.fast, self.turns, self.tagged, self.start = web, fast, turns, tagged, 0
-        self.thinking, self.frames = thinking, frames
+        self.thinking, self.frames, self.without, self.manners = thinking, frames, without, manners
         if demonstrations is not None:
             self.config = demonstrations.config
             rest = demonstrations.training[~demonstrations.pointed[demonstrations.training]]
@@ -205,7 +207,7 @@ class Mixture(torch.utils.data.IterableDataset):
         texts, labels = [], np.zeros((len(indices), len(self.config.cameras), len(ROLES), 3), np.float32)
         columns = [self.scenes[points_key(n)][indices].reshape(len(indices), -1, 3) for n, _, _ in self.config.cameras]
         for row, index in enumerate(indices):
-            text, *slots = pointing(self.scenes.parts[index], rng)
+            text, *slots = pointing(self.scenes.parts[index], rng, self.without)
             texts.append(text)
             for role, slot in enumerate(slots):
                 if slot is not None:
@@ -252,8 +254,10 @@ class Mixture(torch.utils.data.IterableDataset):
         self, frames: np.ndarray, texts: list[str], memories: Sequence[str] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Pieces of ℓ and their mask. memories: what is remembered beside each."""
-        quality = self.demonstrations.quality[self.demonstrations.episode[frames]]
-        before = [[f"<quality={q}>"] if self.tagged and q else [] for q in quality]
+        d, episodes = self.demonstrations, self.demonstrations.episode[frames]
+        before = [[f"<quality={q}>"] if self.tagged and q else [] for q in d.quality[episodes]]
+        if self.manners:
+            before = [[*some, manner_piece(d.manner[episode])] for some, episode in zip(before, episodes, strict=True)]
         length = self.config.text_length
         if memories is not None:
             each = zip(texts, memories, before, strict=True)

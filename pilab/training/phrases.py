@@ -19,6 +19,7 @@ import numpy as np
 from pilab.contracts import Goal, Scene, find
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world import objects, places
+from pilab.world.combinations import Combination, is_held_out
 from pilab.world.scenes import is_reserved_cell
 from pilab.world.task import Task, facts_of, name_of, steps_of, task_of
 
@@ -73,10 +74,13 @@ POINTERS = (
 )  # fmt: skip
 
 
-def pointing(parts: tuple[str, ...], rng: np.random.Generator) -> tuple[str, int, int | None]:
+def pointing(
+    parts: tuple[str, ...], rng: np.random.Generator, without: Sequence[Combination] = ()
+) -> tuple[str, int, int | None]:
     """Something to say about a picture that holds `parts`: a text, and the slots of the object and of the place it names.
 
-    In a still picture nothing has to be done, so any thing may be named with any place, reserved cells excepted.
+    In a still picture nothing has to be done, so any thing may be named with any place, but for reserved cells and what is
+    held out besides, however it were done (`without`).
     """
     facts = objects.household()
     things = [p for p in parts if p in facts.rows]
@@ -91,6 +95,10 @@ def pointing(parts: tuple[str, ...], rng: np.random.Generator) -> tuple[str, int
     else:
         verb = ("put", "push")[rng.integers(2)]
         pairs = [(a, b) for a in things for b in spots if not is_reserved_cell(verb, a, b)]
+        if without:
+            pairs = [(a, b) for a, b in pairs if not is_held_out(Combination(verb, a, b), without)]
+        if not pairs:
+            return pointing(parts, rng, without)
         goal = Goal(verb, *pairs[rng.integers(len(pairs))])
     text = instruct(find(goal.verb, "pilab.world.tasks", "TASK"), goal, facts, rng)
     return text, parts.index(goal.object), None if goal.place is None else parts.index(goal.place)

@@ -16,9 +16,13 @@ from pilab.data.web.questions import ASKERS
 from pilab.training.mixture import Rows
 from pilab.training.thoughts import Thinking
 from pilab.vla.checkpoint import Driving
+from pilab.world.combinations import Combination
 
 PRACTISED = (*(kind for kind in ASKERS if kind != "spell"), "name", "name", "caption", "point")
 """Kinds of questions, as often as each is asked: forty-two names take more practice than six numbers."""
+
+
+MANNERS_SAID = ("", "words", "pieces")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,13 @@ class Recipe:
     fast: bool = False  # the trunk also learns to write chunks of actions as tokens: see vla.fast
     most: int = 0  # episodes of the first dataset that are learnt from; 0 for all
     tagged: bool = False  # ℓ begins with the quality of its episode: mistakes teach, and are not asked for
+    manners: str = ""  # how ℓ says in which manner an episode was done: "words", "pieces" in front of it, or not at all
+    without: tuple[
+        Combination, ...
+    ] = ()  # patterns of what is held out: no episode, and no words about a picture, shows it
+    relabelled: float = (
+        0.0  # share of the instructions that name another place in view, as long as that makes no difference
+    )
     mislabelled: float = 0.0  # share of the episodes whose words name another thing in view: a careless annotator's
     untold: bool = False  # pictures come from frames without points: a person's few, beside many that can be told
     pointing_scenes: int = 8000  # pictures beside the demonstrations' own; 0 for none
@@ -92,6 +103,8 @@ class Recipe:
                 f"success_every {self.success_every} is not a multiple of validate_every {self.validate_every}: success is "
                 "measured at the end of a validation"
             )
+        if self.manners not in MANNERS_SAID:
+            raise UnknownNameError("way to say a manner", self.manners, MANNERS_SAID)
         if self.thinking and self.thinking.memory and not any(stage.rows.coached for stage in self.stages):
             raise PilabError("a memory is taught by rows of thoughts alone; set Rows.coached in a stage")
 

@@ -42,6 +42,7 @@ from pilab.vla.model import VLA, VLAConfig
 from pilab.vla.policy import VLAPolicy
 from pilab.vla.senses import slots
 from pilab.vla.tokenizer import Tokenizer
+from pilab.world.combinations import counted
 from pilab.world.scenes import VALIDATION, find_body
 
 
@@ -102,8 +103,9 @@ def train(
     demonstrations = None
     if recipe.has_robot:
         demonstrations = Demonstrations(
-            data, config, embodiment, labels=recipe.labels, watched=watched, most=recipe.most, progress=progress
-        )
+            data, config, embodiment, labels=recipe.labels, watched=watched, most=recipe.most, without=recipe.without,
+            manners=recipe.manners == "words", relabelled=recipe.relabelled, progress=progress,
+        )  # fmt: skip
         thoughts = len(demonstrations.corrected) + len(demonstrations.rehearsed)
         if any(stage.rows.coached for stage in recipe.stages) and not thoughts:
             raise DatasetError(
@@ -149,7 +151,7 @@ def train(
     mixture = Mixture(
         demonstrations, scenes, normaliser, tokenizer, recipe.rows, seed, stale=driving.think_interval,
         untold=recipe.untold, web=web, fast=fast if recipe.fast else None, turns=recipe.turns,
-        tagged=recipe.tagged, thinking=thinking, frames=frames,
+        tagged=recipe.tagged, thinking=thinking, frames=frames, without=recipe.without, manners=recipe.manners == "pieces",
     )  # fmt: skip
     labels = demonstrations.labels if demonstrations else {}
     # Only the language loss reaches all of the trunk: without it, the actions have to train it, if it is to learn at all.
@@ -163,7 +165,9 @@ def train(
     cost = Cost(recipe)
     origin = {
         "recipe": asdict(recipe), "data": seen, "labels": labels,
-        "reserved": demonstrations.reserved if demonstrations else 0, "mislabelled": len(wrong) if demonstrations else 0,
+        "reserved": demonstrations.reserved if demonstrations else 0,
+        "combinations": counted(demonstrations.combinations) if demonstrations else [],
+        "mislabelled": len(wrong) if demonstrations else 0,
         "seed": seed, "insulated": insulate, "thinking": asdict(thinking), **({"web": web.origin} if web else {}),
         **({"start": {"hash": before.hash, **before.origin}} if before else {}),
         "parameters": sum(p.numel() for p in learner.parameters()), **provenance(),

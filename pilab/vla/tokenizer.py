@@ -185,6 +185,11 @@ class Tokenizer:
 _IDS = {name: i for i, name in enumerate(RESERVED)}
 
 
+def manner_piece(manner: str) -> str:
+    """The reserved piece for a manner of doing things, such as "from above"."""
+    return f"<manner={manner.replace(' ', '-')}>"
+
+
 def _families() -> list[str]:
     """The reserved pieces, runs abridged."""
     short = []

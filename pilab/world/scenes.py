@@ -83,11 +83,13 @@ def sample_scene(
     pool: tuple[str, ...] = objects.HANDLED,
     cell: tuple[str, str | None] | None = None,
     reserved_cells: bool = False,
+    hand: str | None = None,
 ) -> Scene:
     """Draw the scene of a seed.
 
     task, body: names for `find`. facts: what things are called. pool: the looks to draw from. cell: ask for this
-    (object, place) instead of drawing one. reserved_cells: draw only from reserved cells (to probe them).
+    (object, place) instead of drawing one. reserved_cells: draw only from reserved cells (to probe them). hand: the arm that
+    has to be able to do it, where it matters which.
     Raises `SceneError` when no layout fits, `UnknownNameError` for unknown names.
     """
     facts = facts or objects.household()
@@ -110,7 +112,7 @@ def sample_scene(
             parts, goal = skill.draw(rng, pool, cell, reserved_cells, facts)
             for step in skill.steps(parts, goal, facts):
                 doer = skill if step == goal else find(step.verb, "pilab.world.tasks", "TASK", "task")
-                check_reach(embodiment, doer.waypoints(parts, step), doer.arms)
+                check_reach(embodiment, doer.waypoints(parts, step), doer.arms, hand)
             nameable = not skill.swappable or goal.object not in objects.LOOKS
             if not nameable and not alternatives(embodiment, skill, parts, goal):  # nothing else to name for a swap
                 raise Rejected
@@ -265,10 +267,14 @@ def alternatives(body: Embodiment, task: Task, parts: list[Part], goal: Goal) ->
     return able
 
 
-def check_reach(body: Embodiment, waypoints: list[tuple[float, float, float]], arms: int) -> None:
-    """Raise `Rejected` unless one arm (or every arm, for tasks that need both) can point straight down at all waypoints."""
+def check_reach(
+    body: Embodiment, waypoints: list[tuple[float, float, float]], arms: int, hand: str | None = None
+) -> None:
+    """Raise `Rejected` unless one arm (the one named, or every arm, for tasks that need both) can point straight down at all
+    waypoints.
+    """
     able = 0
-    for arm in body.arms:
+    for arm in body.arms if hand is None else (body.arm(hand),):
         targets = np.array(waypoints)
         home = np.broadcast_to(arm.home, (len(targets), len(arm.home)))
         _, miss = chain(arm).inverse(

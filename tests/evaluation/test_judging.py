@@ -3,7 +3,7 @@
 import pytest
 
 from pilab.contracts import Thought
-from pilab.evaluation.judging import agrees
+from pilab.evaluation.judging import Judge, agrees
 from pilab.evaluation.rollout import evaluate
 from pilab.robots.policies import Hold
 from pilab.world import objects
@@ -52,14 +52,14 @@ SCENES = [sample_scene(VALIDATION.start + 4, "tidy")]
 
 def test_who_moves_nothing_may_be_right_all_along():
     for which, share in ((0, 1.0), (-1, 0.0)):
-        (row,) = evaluate(Stubborn(which), "tidy", scenes=SCENES, judged=True, progress=False)
+        (row,) = evaluate(Stubborn(which), "tidy", scenes=SCENES, watcher=Judge, progress=False)
         assert row.metrics["chosen"] == share and not row.success
-    (row,) = evaluate("hold", "tidy", scenes=SCENES, judged=True, progress=False)
+    (row,) = evaluate("hold", "tidy", scenes=SCENES, watcher=Judge, progress=False)
     assert row.metrics["chosen"] is None
     (row,) = evaluate("hold", "tidy", scenes=SCENES, progress=False)
     assert "chosen" not in row.metrics
 
 
 def test_the_demonstrator_knows_what_it_does():
-    rows = evaluate("demonstrator", "tidy", scenes=SCENES, judged=True, progress=False, on_episode=lambda o, r: None)
+    rows = evaluate("demonstrator", "tidy", scenes=SCENES, watcher=Judge, progress=False, on_episode=lambda o, r: None)
     assert rows[0].success and rows[0].metrics["chosen"] > 0.9

@@ -47,15 +47,16 @@ class Manner:
     pace: float = 0.050  # of the tool tip in free space, m per control step
     hover: float = 0.10  # height at which the hand travels, m
     arm: str | None = None  # use this arm, whatever is nearer
+    words: tuple[str, ...] = ()  # for who asks for it
 
 
 MANNERS = {
     "normal": Manner(),
-    "slow": Manner(pace=0.022),
-    "quick": Manner(pace=0.065),
-    "from above": Manner(hover=0.19),
-    "left-handed": Manner(arm="left"),
-    "right-handed": Manner(arm="right"),
+    "slow": Manner(pace=0.022, words=("slowly", "very slowly", "and take your time")),
+    "quick": Manner(pace=0.065, words=("quickly", "very fast", "and hurry up")),
+    "from above": Manner(hover=0.19, words=("from high above", "and lift it high", "high over the table")),
+    "left-handed": Manner(arm="left", words=("with your left hand", "with the left arm", "left handed")),
+    "right-handed": Manner(arm="right", words=("with your right hand", "with the right arm", "right handed")),
 }
 
 CLOSED = 0.7  # a gripper that is less open than this holds something, or nothing; the widest thing takes two thirds
