@@ -248,6 +248,36 @@ def ablate(options: argparse.Namespace) -> None:
         print(f"{loss.arm:40s} {loss.rate.text():36s} {against}")
 
 
+def probe(options: argparse.Namespace) -> None:
+    """Combinations, shown and never shown."""
+    from pilab.evaluation import probe as probing
+    from pilab.evaluation.rows import write_rows
+    from pilab.world import objects, places
+    from pilab.world.combinations import grid
+
+    looks = [objects.household().look(name) for name in options.objects or ()] or objects.HANDLED
+    cells = grid(options.verbs, looks, options.places or tuple(places.PLACES), options.manners, reserved=True)
+    unseen, why = probing.never_shown(cells, options.policy, options.data)
+    rows = probing.probe(
+        options.policy, cells, options.episodes, options.seed, held_out=unseen, body=options.body,
+        progress=not options.json,
+    )  # fmt: skip
+    if options.rows:
+        write_rows(options.rows, rows)
+    groups = {"all": rows} | {verb: [row for row in rows if row.clusters["verb"] == verb] for verb in options.verbs}
+    both = {name: some for name, some in groups.items() if {row.clusters[probing.SEEN] for row in some} == {0, 1}}
+    gaps = {name: probing.gap(some) for name, some in both.items()}
+    if options.json:
+        told = {name: {"lost": g.difference, "low": g.interval[0], "high": g.interval[1]} for name, g in gaps.items()}
+        print(json.dumps({"combinations": len(cells), "unseen": len(unseen), "why": why, "gaps": told}))
+        return
+    print(f"{len(cells)} combinations, {len(unseen)} of them never shown: {why}")
+    for (step, seen), rate in probing.by_step(rows).items():
+        print(f"{step:16s} {'shown' if seen else 'never shown':12s} {rate.text()}")
+    for name, found in gaps.items():
+        print(f"{name:16s} {found.text()}")
+
+
 def experiment(options: argparse.Namespace) -> None:
     """What is missing of an experiment."""
     from pilab.evaluation.rollout import rate_of
@@ -550,6 +580,30 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=positive, help="threads that advance them; all cores if not given")
     p.add_argument("--rows", metavar="FILE", help="write the result rows here (.jsonl or .jsonl.gz)")
     p.add_argument("--strips", metavar="DIR", help="save a film strip of every episode here")
+    machine(p)
+
+    p = verb(
+        verbs, "probe", probe, "can a policy combine what it has learnt? Combinations that were shown, and that never were",
+        "pilab probe default --verbs put push --episodes 2",
+    )  # fmt: skip
+    p.add_argument("policy", help="as for evaluate")
+    p.add_argument("--verbs", nargs="+", default=("put", "push"), metavar="VERB", help="put, push or both")
+    p.add_argument(
+        "--objects", nargs="+", metavar="NOUN", help="such as apple; all that training data handle, if not given"
+    )
+    p.add_argument("--places", nargs="+", metavar="PLACE", help="such as bowl; all four if not given")
+    p.add_argument(
+        "--manners", nargs="+", default=("normal",), metavar="MANNER",
+        help="normal, slow, quick, 'from above', left-handed, right-handed: asked for in words, and measured",
+    )  # fmt: skip
+    p.add_argument("--episodes", type=positive, default=1, help="of each combination")
+    p.add_argument("--seed", type=int, default=600_000, help="the first of the scene seeds")
+    p.add_argument(
+        "--data", nargs="+", metavar="DIR",
+        help="datasets that it learnt from: what they do not show is unseen; else as its checkpoint says",
+    )  # fmt: skip
+    p.add_argument("--body", default="duo", help="duo, solo, duo_touch, duo_soft or MODULE:BODY")
+    p.add_argument("--rows", metavar="FILE", help="write the result rows here (.jsonl or .jsonl.gz)")
     machine(p)
 
     p = verb(

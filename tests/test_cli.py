@@ -235,6 +235,20 @@ def test_people_get_a_table(capsys):
     assert "success" in out and "wrong_moved" in out and "0/2" in out
 
 
+def test_combinations_are_probed_and_what_was_never_shown_is_named(capsys, tmp_path):
+    command = "probe demonstrator --verbs put --objects apple --places bowl basket tray --rows rows.jsonl"
+    assert cli.main(command.split()) == 0
+    told = capsys.readouterr().out
+    assert "3 combinations, 1 of them never shown: reserved in all data that pilab collects" in told  # apple → basket
+    assert "success          never shown" in told and "lost" in told
+    assert len(Path("rows.jsonl").read_text().splitlines()) == 3
+    assert cli.main([*command.split()[:-2], "--data", str(notebook.SAMPLES), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["combinations"] == 3 and found["why"] == "by the columns of the datasets"
+    assert cli.main("probe demonstrator --objects unicorn".split()) == 2
+    assert "unknown object 'unicorn'" in capsys.readouterr().err
+
+
 def test_own_policy_is_found_where_the_command_is_given():
     Path("mine.py").write_text(POLICY, encoding="utf-8")
     command = "import sys; from pilab.cli import main; sys.exit(main())"

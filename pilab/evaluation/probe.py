@@ -15,6 +15,7 @@ Design choices
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import zlib
 from collections import Counter
@@ -27,7 +28,7 @@ from pilab.contracts import Policy, PolicyError, Row, Scene
 from pilab.data.lerobot import LeRobotDataset
 from pilab.evaluation.bayes import Population, population
 from pilab.evaluation.conduct import Conduct, obeyed
-from pilab.evaluation.rollout import evaluate
+from pilab.evaluation.rollout import DEFAULT, evaluate
 from pilab.evaluation.statistics import Rate, wilson
 from pilab.vla.checkpoint import Checkpoint
 from pilab.world.combinations import ANY, AXES, Combination, in_manner, is_held_out, of_episode, uncounted
@@ -185,6 +186,27 @@ def certify(source: str | Path | Checkpoint | Sequence[str | Path], held_out: It
     else:
         shown = recorded([source] if isinstance(source, str | Path) else source)
     return Certificate(shown, tuple(held_out))
+
+
+def never_shown(
+    cells: Sequence[Combination], policy: str, data: Sequence[str | Path] | None = None
+) -> tuple[list[Combination], str]:
+    """Those of the cells that a policy never saw, and how one knows: from datasets, else from its checkpoint, else (of who does
+    not know) those that are reserved in all data that pilab collects.
+    """
+    folder, shown, why = (
+        DEFAULT if policy == "default" else Path(policy),
+        None,
+        "reserved in all data that pilab collects",
+    )
+    if data:
+        shown, why = recorded(data), "by the columns of the datasets"
+    elif folder.is_dir():
+        with contextlib.suppress(PolicyError):
+            shown, why = learnt(Checkpoint.load(folder)), "by what the checkpoint counted when it learnt"
+    if shown is None:
+        return [cell for cell in cells if cell.reserved], why
+    return [cell for cell in cells if not any(cell.covers(one) for one in shown)], why
 
 
 def recorded(folders: Iterable[str | Path]) -> Counter[Combination]:
