@@ -38,11 +38,14 @@ SUITE = "probe"
 SEEN = "seen"  # the cluster that says whether a combination was shown: 1 or 0
 
 
-def scenes_of(cell: Combination, episodes: int, seed: int = REPORTED.start, body: str = "duo") -> list[Scene]:
+def scenes_of(
+    cell: Combination, episodes: int, seed: int = REPORTED.start, body: str = "duo", spoken: bool = True
+) -> list[Scene]:
     """So many scenes that ask for a combination, in words for its arm and manner too; within reach of the arm asked for.
 
     seed: the first of 100,000 that belong together; where a combination begins among them is its own affair. Scenes are the
-    same in every manner but for the words, and for what an arm cannot reach. Raises `SceneError` where no layout fits.
+    same in every manner but for the words, and for what an arm cannot reach. spoken: False leaves the words for arm and manner
+    out. Raises `SceneError` where no layout fits.
     """
     first = seed + zlib.crc32("|".join((cell.verb, cell.object, cell.place)).encode()) % 90_000
     drawn = [
@@ -50,7 +53,7 @@ def scenes_of(cell: Combination, episodes: int, seed: int = REPORTED.start, body
         for k in range(episodes)
     ]
     manners = [cell.manner, *([f"{cell.arm}-handed"] if cell.arm != ANY else [])]
-    for manner in manners:
+    for manner in manners if spoken else ():
         drawn = [scene.replace(instruction=in_manner(scene.instruction, manner)) for scene in drawn]
     return drawn
 
@@ -63,17 +66,18 @@ def hand_of(cell: Combination) -> str | None:
 
 def probe(
     policy: Policy | str, cells: Sequence[Combination], episodes: int = 2, seed: int = REPORTED.start, *,
-    held_out: Iterable[Combination] = (), body: str = "duo", **options: Any,
+    held_out: Iterable[Combination] = (), body: str = "duo", spoken: bool = True, **options: Any,
 ) -> list[Row]:  # fmt: skip
     """Rows of so many episodes of each combination; clusters say which, and whether it was `SEEN`.
 
-    held_out: patterns of what was not. options: what `rollout.evaluate` takes, such as arm, batch, threads, progress. Metrics
-    `obeyed` (None where no manner was asked for) and `done_so` (a success, and as asked) stand beside the others.
+    held_out: patterns of what was not. spoken: see `scenes_of`; who hears of manners otherwise needs one call for each.
+    options: what `rollout.evaluate` takes, such as arm, batch, threads, progress. Metrics `obeyed` (None where no manner was
+    asked for) and `done_so` (a success, and as asked) stand beside the others.
 
     `probe("default", grid(["put"]), episodes=1)`
     """
     patterns, robot = list(held_out), find_body(body)
-    asked = {scene.hash: (cell, scene) for cell in cells for scene in scenes_of(cell, episodes, seed, body)}
+    asked = {scene.hash: (cell, scene) for cell in cells for scene in scenes_of(cell, episodes, seed, body, spoken)}
     scenes = [scene for _, scene in asked.values()]
     rows = evaluate(policy, SUITE, scenes=scenes, watcher=Conduct, body=body, **options)
     found = []
