@@ -23,7 +23,7 @@ import torch.nn.functional as F
 
 from pilab.contracts import STATE, Embodiment, Row, Scale, image_key
 from pilab.engine import provenance
-from pilab.evaluation.information import kernel, read_out
+from pilab.evaluation.information import bent, kernel, read_out
 from pilab.evaluation.rollout import DEFAULT
 from pilab.experiments import Experiment, Grid, keep_rows
 from pilab.robots.executor import Executor
@@ -132,7 +132,7 @@ def _views(seen: Frames, suite: str, body: Embodiment, trained: VLAPolicy, rando
         **{f"wrist, {n} pixels": described(trained, pictures, text) for n, pictures in seen.wrist.items()},
         "wrist, random weights": described(random, seen.wrist[USUAL], text),
         "base": described(trained, seen.base, text),
-        "joints": _bent(joints, np.random.default_rng(74)),
+        "joints": bent(joints, np.random.default_rng(74)),
     }
 
 
@@ -156,13 +156,6 @@ def _rows(
                 checkpoint=fingerprint, commit=origin["commit"], versions=origin["versions"],
             ))  # fmt: skip
     return rows
-
-
-def _bent(x: np.ndarray, rng: np.random.Generator, count: int = 500) -> np.ndarray:
-    """Numbers with random features beside them (Rahimi and Recht 2007), so that a linear read-out of them may bend."""
-    even = (x - x.mean(0)) / np.maximum(x.std(0), 1e-6)
-    turns = rng.standard_normal((x.shape[1], count)) / x.shape[1] ** 0.5
-    return np.concatenate([even, np.cos(even @ turns + rng.uniform(0, 2 * np.pi, count))], 1)
 
 
 def amounts(scale: Scale) -> dict[str, int]:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from pilab.contracts import PilabError
-from pilab.evaluation.information import _said, kernel, read_out
+from pilab.evaluation.information import _said, bent, chance, kernel, read_out
 
 N, EPISODES = 300, np.repeat(np.arange(30), 10)
 
@@ -62,3 +62,56 @@ def test_what_cannot_be_asked_is_told_or_left_out(rng):
     seldom = np.zeros(N, bool)
     seldom[:25] = True  # in a few episodes only: in some folds there is none
     assert 0 < len(read_out(alike, seldom, EPISODES)) < 5
+
+
+# ---------------------------------------------------------------------------------------------------- vectors and classes
+NOUNS = np.array(["apple", "bowl", "cup", "drum"])
+
+
+def test_a_class_that_is_there_is_found_and_one_of_the_episode_is_not(rng):
+    nouns = NOUNS[rng.integers(4, size=N)]
+    features = np.c_[rng.standard_normal((N, 50)), 3 * (nouns[:, None] == NOUNS)]
+    folds = read_out(kernel(features), nouns, EPISODES)
+    assert min(fold.score for fold in folds) > 0.95
+    assert {fold.classes for fold in folds} == {tuple(NOUNS)} and folds[0].said.shape == (len(folds[0].rows), 4)
+    assert np.mean(np.concatenate([NOUNS[f.said.argmax(1)] == nouns[f.rows] for f in folds])) > 0.9
+    own = NOUNS[rng.integers(4, size=30)][
+        EPISODES
+    ]  # one an episode: who knows the episode knows nothing of another one
+    by_heart = np.eye(30)[EPISODES] + 0.01 * rng.standard_normal((N, 30))
+    assert max(scores(by_heart, own)) < 0.6
+    assert min(scores(by_heart, own, rng.permutation(EPISODES))) > 0.95
+
+
+def test_the_chance_of_classes_is_a_half_however_unequal_they_are(rng):
+    seldom = np.where(rng.random(N) < 0.1, "cup", np.where(rng.random(N) < 0.2, "bowl", "apple"))
+    assert abs(np.mean([scores(rng.standard_normal((N, 40)), rng.permutation(seldom)) for _ in range(4)]) - 0.5) < 0.06
+    assert chance(seldom) == chance(seldom == "cup") == 0.5
+    assert chance(rng.standard_normal(N)) == chance(rng.standard_normal((N, 3))) == chance(np.arange(3)) == 0.0
+
+
+def test_a_class_that_is_absent_in_a_fold_does_not_count_there(rng):
+    nouns = np.where(EPISODES < 15, "apple", "bowl").astype("<U5")
+    nouns[EPISODES == 3] = "cup"  # asked for in one fold, in which nothing was fitted to it
+    features = np.c_[rng.standard_normal((N, 10)), 3 * (nouns == "bowl")]
+    assert min(scores(features, nouns)) > 0.9
+    assert scores(features, np.full(N, "apple")) == []
+
+
+def test_one_score_of_a_vector_whichever_way_the_axes_point(rng):
+    features = rng.standard_normal((N, 20))
+    vectors = np.c_[features[:, :2], np.zeros(N)] + 0.1 * rng.standard_normal((N, 3))  # little to know of the third
+    turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    plain, turned = (read_out(kernel(features), x, EPISODES) for x in (vectors, vectors @ turn.T))
+    assert min(fold.score for fold in plain) > 0.9
+    np.testing.assert_allclose([f.score for f in plain], [f.score for f in turned], atol=1e-9)
+    np.testing.assert_allclose(turned[0].said, plain[0].said @ turn.T, atol=1e-9)
+    one, same = scores(features, vectors[:, 0]), scores(features, vectors[:, :1])
+    np.testing.assert_allclose(one, same)
+
+
+def test_who_may_bend_reads_what_is_no_line(rng):
+    x = rng.uniform(-2, 2, (N, 2))
+    target = x[:, 0] ** 2
+    assert max(scores(x, target)) < 0.2 < 0.8 < min(scores(bent(x, rng), target))
+    assert bent(x, rng, 7).shape == (N, 9)
