@@ -47,6 +47,9 @@ class Driving:
     think_interval: int = 10  # control steps between two thoughts
     thinks: bool = True  # False: acts on the instruction alone
     chain: bool = False  # thinks in single hops, where the words leave something open; False: the subtask at once
+    literal: bool = (
+        False  # where there was nothing to infer and it sees what was named, it acts on the words as they are
+    )
     remembers: bool = False  # each thought reads what the one before it wanted to be remembered
     temperature: float = 1.0  # spread of the noise that a chunk begins with; at 0, the same sight is the same chunk
     before: tuple[str, ...] = ()  # reserved pieces in front of what it is told, such as <quality=5>

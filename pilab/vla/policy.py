@@ -88,6 +88,9 @@ class VLAPolicy(Policy):
         past = [told(t) for t in previous] if self.checkpoint.driving.remembers else None
         batch = self._batch(observation, tasks, past)
         found = self._thoughts(batch, [begun(t) for t in previous], self.checkpoint.driving.chain)
+        if self.checkpoint.driving.literal and any(not thought.chain for thought in found):
+            looks = self._looks(batch if past is None else self._batch(observation, tasks))
+            found = [_literal(*about) for about in zip(found, tasks, looks, strict=True)]
         if past is not None:  # who says nothing of it has forgotten nothing
             memories = [m | {TOLD: t.memory.get(TOLD, was)} for m, t, was in zip(memories, found, past, strict=True)]
         return [dataclasses.replace(thought, memory=m) for thought, m in zip(found, memories, strict=True)]
@@ -315,6 +318,15 @@ class VLAPolicy(Policy):
                     c, r = _index(camera, self.known, "camera"), _index(role, ROLES, "role of a point")
                     points[i, c, r], told[i, c, r] = _point(place), 1
         return points, told
+
+
+def _literal(thought: Thought, task: str, look: Look) -> Thought:
+    """Where there was nothing to infer, and what was named is in sight, that is what is to be done; what comes next, as it was
+    thought, stands before it. Who was told to look into everything was told of no thing, and needs the thought.
+    """
+    if thought.chain or thought.points or not any(ROLES[0] in roles for roles in look.points.values()):
+        return thought
+    return dataclasses.replace(thought, subtask=task, chain=(thought.subtask,) if thought.subtask else ())
 
 
 def _picture(camera: str, image: np.ndarray, wanted: tuple[int, ...]) -> torch.Tensor:
