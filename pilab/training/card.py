@@ -31,7 +31,8 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         f"steps, action space `{config.action_space}`, head `{config.head}`.",
         f"- **Senses** cameras {', '.join(f'{n} {w}×{h}' for n, h, w in config.cameras)}; {_felt(config)}.",
         f"- **Driven** at temperature {driving.temperature:g}; a new chunk every {driving.replan_interval} control steps and "
-        + (f"a thought every {driving.think_interval}." if driving.thinks else "no thought: on the instruction alone."),
+        + (f"a thought every {driving.think_interval}" if driving.thinks else "no thought: on the instruction alone")
+        + ("; where the words say it all, it acts on them." if driving.thinks and driving.literal else "."),
         f"- **Data** {_data(o)}; labels: {labels}; {_drawn(o)}. All simulated.",
         f"- **Recipe** {_stages(recipe)}; learning rate {recipe.get('learning_rate')}, seed {o.get('seed')}; "
         f"the expert was {'insulated from the trunk' if o.get('insulated') else 'not insulated'}.",
