@@ -132,6 +132,7 @@ def test_files_can_be_read_without_pilab(checkpoint, saved):
         "think_interval": 7,
         "thinks": False,
         "chain": False,
+        "literal": False,
         "remembers": True,
         "temperature": 0.5,
         "before": ["<quality=5>"],
