@@ -145,14 +145,14 @@ def plan(scale: Scale) -> str:
 def conduct(grid: Grid, scale: Scale) -> None:
     """A whole seed after the other. What is not trained is measured once."""
     much, whole, function = amounts(scale), laptop(Scale.LAPTOP), f"{__name__}:run"
-    data = grid.demonstrations(
-        "put", much["demonstrations"], Collection(("put",), noise=whole.noise, close=whole.close)
-    )
-    shared = {"data": [data], "start": str(DEFAULT), "suite": "put", "episodes": much["episodes"]}
+    shared = {"data": [], "start": str(DEFAULT), "suite": "put", "episodes": much["episodes"]}
 
     def configs(arms: Iterable[str], seed: int, steps: int = 0) -> list[dict[str, Any]]:
         return [{"arm": arm, "seed": seed, "steps": steps, **shared} for arm in arms]
 
+    if grid.missing(c for seed in SEEDS for c in configs((*ACTS, *SEES, *COOLED), seed)):  # to be driven takes none
+        recipe = Collection(("put",), noise=whole.noise, close=whole.close)
+        shared["data"] = [grid.demonstrations("put", much["demonstrations"], recipe)]
     for seed in SEEDS:
         grid.run(function, [*configs(ACTS, seed, much["acting"]), *configs(SEES, seed, much["whole"])])
         (base,) = configs([BASE], seed, much["acting"])

@@ -239,7 +239,11 @@ def robot(scale: Scale) -> Recipe:
     that it means is taken at its word: there, acting on its own thoughts cost it 26 of 240 scenes.
     """
     thinking = Thinking(chain=True, memory=True, edited=0.3, dropped=0.3)
-    about = {"thinking": thinking, "driving": Driving(chain=True, literal=True, remembers=True), "per_step_statistics": False}
+    about = {
+        "thinking": thinking,
+        "driving": Driving(chain=True, literal=True, remembers=True),
+        "per_step_statistics": False,
+    }
     if scale is Scale.SMOKE:
         stages = Stage(2, Rows(4, 4, 0, 4, 2, coached=4)), Stage(2, Rows(4, 0, 8), ("head",))
         about |= {"stages": stages, "web_pictures": 12, "model": {**SHORT, **LOOKING, **TINY}}

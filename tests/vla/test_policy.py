@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from pilab.contracts import NOISE, STATE, TASK, PilabError, Policy, PolicyError, Thought, UnknownNameError, image_key
+from pilab.evaluation.rollout import DEFAULT
+from pilab.robots.executor import batch
 from pilab.vla.actions import Normaliser, find_space
 from pilab.vla.checkpoint import Checkpoint, Driving
 from pilab.vla.grounding import ROLES
@@ -17,6 +19,8 @@ from pilab.vla.senses import OWN, feel
 from pilab.vla.thoughts import TOLD, recalled
 from pilab.vla.tokenizer import Tokenizer
 from pilab.world.bodies import duo, solo
+from pilab.world.environment import World
+from pilab.world.scenes import VALIDATION, sample_scene
 
 T = Tokenizer.default()
 WORDS = frozenset("pick up put the apple red blue block in bowl".split())
@@ -302,6 +306,28 @@ def test_it_can_be_told_not_to_think(tiny, lively):
     policy = policy_for(lively(tiny()), thinks=False)
     thoughts = policy.think(observed(policy.config, ["put the zobax in the bowl"]), NOTHING[:1])
     assert thoughts == [Thought(memory={"unseen": ["zobax"]})]
+
+
+@pytest.mark.parametrize(("task", "literal"), [("put", True), ("away", False), ("check", False)])
+def test_words_that_say_it_all_are_taken_as_they_are(task, literal):
+    """What is shipped: a thing that is named and seen needs no thought; one that is not named, or is meant, does."""
+    policy = VLAPolicy(DEFAULT)
+    assert policy.checkpoint.driving.literal
+    always = dataclasses.replace(
+        policy.checkpoint, driving=dataclasses.replace(policy.checkpoint.driving, literal=False)
+    )
+    for seed in range(VALIDATION.start, VALIDATION.start + 3):
+        scene = sample_scene(seed, task)
+        seen = batch([{**World(scene).observe(policy.cameras), TASK: scene.instruction}])
+        (thought,) = policy.think(seen, [Thought()])
+        (own,) = VLAPolicy(always).think(seen, [Thought()])
+        assert own.subtask not in (None, scene.instruction)
+        if literal:
+            assert (thought.subtask, thought.chain) == (scene.instruction, (own.subtask,))
+            assert thought.memory == own.memory
+        else:
+            assert thought == own
+            assert bool(thought.chain) == (task == "away")
 
 
 def test_words_that_training_never_showed_are_flagged_and_accepted(policy, seen):
