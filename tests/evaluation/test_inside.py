@@ -27,6 +27,7 @@ from pilab.evaluation.inside import (
 )
 from pilab.evaluation.rollout import DEFAULT
 from pilab.robots.policies import Hold
+from pilab.vla.grounding import ROLES
 from pilab.vla.policy import VLAPolicy
 from pilab.world.bodies.duo import BODY
 from pilab.world.environment import World
@@ -63,13 +64,18 @@ def gaze(policy, scenes):
     return found
 
 
+def under_points(config):
+    """Tokens of what lies under each heat map's peak."""
+    return len(config.cameras) * len(ROLES) if config.regions else 0
+
+
 # ---------------------------------------------------------------------------------------------------------------- frames
 def test_every_depth_has_its_features(frames, policy):
     named = [("pixels", NONE), ("joints", NONE), *((view, w) for w in (TRAINED, RANDOM) for view in VIEWS)]
     assert sorted(frames.features) == sorted(named)
     assert all(x.shape[0] == len(frames) == 6 and np.isfinite(x).all() for x in frames.features.values())
     c = policy.config
-    prefix = sum(len(place) for place in policy.model.place) + 1 + c.summary
+    prefix = sum(len(place) for place in policy.model.place) + 1 + c.summary + under_points(c)
     assert frames.features["trunk", TRAINED].shape[1] == c.layers * prefix * c.width
     assert frames.features["words", TRAINED].shape[1] == c.summary * c.width
     for view in VIEWS:
@@ -244,7 +250,7 @@ def test_the_gap_is_in_pixels(gaze):
 
 
 def test_shares_of_attention_add_up(gaze, policy):
-    assert sum(gaze.tokens.values()) == 20 + 1 + policy.config.summary + 3 + 4
+    assert sum(gaze.tokens.values()) == 20 + 1 + policy.config.summary + under_points(policy.config) + 3 + 4
     assert list(gaze.tokens)[:3] == ["picture: base", "picture: left_wrist", "picture: right_wrist"]
     np.testing.assert_allclose(sum(gaze.attention.values()), 1, atol=1e-5)
     assert all((share >= 0).all() for share in gaze.attention.values())
