@@ -13,9 +13,13 @@ from pilab.vla.checkpoint import CARD, WEIGHTS, Checkpoint
 from pilab.vla.model import VLAConfig
 from pilab.vla.senses import OWN
 
+STAGE = "stage"  # the cluster that says of which stage of a training a row is
+
 
 def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
-    """Write README.md beside the weights. rows: results to report, of these weights only."""
+    """Write README.md beside the weights. rows: results to report, of these weights; and, where they say of which `STAGE`, of
+    those that these went on from.
+    """
     folder = Path(folder)
     checkpoint = Checkpoint.load(folder)
     o, config, driving = checkpoint.origin or {}, checkpoint.model.config, checkpoint.driving
@@ -41,7 +45,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         + ", ".join(f"{n} {v}" for n, v in o.get("versions", {}).items())
         + ".",
     ]
-    if plain := [row for row in mine if EXAM not in row.clusters]:
+    if plain := [row for row in mine if EXAM not in row.clusters and STAGE not in row.clusters]:
         head = [
             "| arm | suite | control | seeds from | what | rate [95 % Wilson interval] |",
             "| --- | --- | --- | --- | --- | --- |",
@@ -49,6 +53,9 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         lines += ["", "## Measured", "", *head, *_table(plain)]
     if changed := [row for row in mine if EXAM in row.clusters]:
         lines += ["", "## When one thing is changed", "", markdown(card_lines(changed, str(changed[0].clusters[EXAM])))]
+    known = {checkpoint.hash, *_before(o)}
+    if staged := [row for row in rows if STAGE in row.clusters and row.checkpoint in known]:
+        lines += ["", "## What each stage bought", "", *_by_stage(staged)]
     lines += [
         "", "## Limits", "",
         f"It knows {len(checkpoint.words)} words; others are accepted and flagged. "
@@ -80,6 +87,25 @@ def _start(before: dict | None) -> list[str]:
         + f", on {_data(before)} and {_drawn(before)}, in {before.get('minutes')} minutes.",
         *_start(before.get("start")),
     ]
+
+
+def _before(origin: dict) -> list[str]:
+    """Hashes of the weights that it went on from, the latest first."""
+    before = origin.get("start")
+    return [str(before.get("hash")), *_before(before)] if before else []
+
+
+def _by_stage(rows: Sequence[Row]) -> list[str]:
+    """Success in per cent, and of how many: a line for each stage, in the order of the rows, a column for each suite."""
+    stages, suites = (
+        list(dict.fromkeys(names)) for names in zip(*((r.clusters[STAGE], r.suite) for r in rows), strict=True)
+    )
+    lines = [f"| {' | '.join(('stage', *suites))} |", "| --- " * (1 + len(suites)) + "|"]
+    for stage in stages:
+        cells = [[r.success for r in rows if (r.clusters[STAGE], r.suite) == (stage, suite)] for suite in suites]
+        told = [f"{100 * sum(won) / len(won):.0f} % of {len(won)}" if won else "" for won in cells]
+        lines.append(f"| {' | '.join((str(stage), *told))} |")
+    return lines
 
 
 def _cost(origin: dict) -> str:

@@ -1,12 +1,13 @@
 """The card of a checkpoint is written from its files, and every rate in it is the rate of its rows."""
 
+import dataclasses
 import re
 
 import pytest
 
 from pilab.contracts import PolicyError, Row
 from pilab.evaluation.statistics import wilson
-from pilab.training.card import write_card
+from pilab.training.card import STAGE, write_card
 from pilab.vla.checkpoint import CARD, Checkpoint, Driving
 
 
@@ -88,6 +89,30 @@ def test_one_verb_has_no_line_of_its_own(folder):
     mine = [row for row in rows(Checkpoint.load(folder).hash) if row.clusters["verb"] == "put"]
     text = write_card(folder, mine).read_text(encoding="utf-8")
     assert set(table(text)) == {("all", "none", "success")}
+
+
+def test_what_each_stage_bought(folder):
+    checkpoint = Checkpoint.load(folder)
+    checkpoint.origin["start"] = {"hash": "b4b4b4b4b4b4", "start": {"hash": "a4a4a4a4a4a4"}}
+    checkpoint.save(folder)
+    mine = Checkpoint.load(folder).hash
+
+    def staged(fingerprint, stage, suite, every):
+        some = rows(fingerprint, suite=suite, every=every)
+        return [dataclasses.replace(row, clusters={**row.clusters, STAGE: stage}) for row in some]
+
+    found = [
+        *staged("a4a4a4a4a4a4", "text", "facts", 2), *staged("b4b4b4b4b4b4", "images", "facts", 4),
+        *staged("c4c4c4c4c4c4", "nobody's", "facts", 1), *staged(mine, "robot", "put", 1),
+    ]  # fmt: skip
+    text = write_card(folder, found).read_text(encoding="utf-8")
+    assert "| stage | facts | put |" in text
+    assert (
+        "| text | 50 % of 20 |  |" in text
+        and "| images | 25 % of 20 |  |" in text
+        and "| robot |  | 100 % of 20 |" in text
+    )
+    assert "nobody's" not in text and "## Measured" not in text
 
 
 def test_rows_of_other_weights_are_left_out(folder):
