@@ -72,6 +72,7 @@ class Recipe:
     model: Mapping[str, object] = field(default_factory=dict)  # changes to VLAConfig.nano
     size: str = "nano"
     anew: tuple[str, ...] = ()  # parts of the VLA that are not taken over from a checkpoint to start from
+    further: bool = False  # goes on from what another recipe made, and is refused without it
     per_step_statistics: bool = True  # of actions; see actions.Normaliser
     insulate: bool = True  # the flow's gradient stays out of the trunk, if something else trains it
     weights: Mapping[str, float] = field(
@@ -207,7 +208,7 @@ def coach(scale: Scale) -> Recipe:
     """
     steps, rows = (2, 4) if scale is Scale.SMOKE else (300, 32)
     return Recipe(
-        (Stage(steps, Rows(0, 0, 0, coached=rows)),), corrections=True, pointing_scenes=0, success_episodes=0,
+        (Stage(steps, Rows(0, 0, 0, coached=rows)),), corrections=True, further=True, pointing_scenes=0, success_episodes=0,
         learning_rate=5e-4, average=0.98, warm_up=min(30, steps - 1), validate_every=min(100, steps),
     )  # fmt: skip
 
@@ -263,7 +264,7 @@ def refine(scale: Scale) -> Recipe:
     thoughts lag behind, of which a step there holds few. Half of a step is thoughts here. Seeing, reading and what the web
     knows are rehearsed beside them; the head goes last, because what it reads has changed.
     """
-    about = robot(scale)
+    about = dataclasses.replace(robot(scale), further=True)
     if scale is Scale.SMOKE:
         return about
     thinks, hands = Rows(8, 8, 0, 8, 4, coached=48), Rows(8, 0, 448)

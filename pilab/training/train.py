@@ -87,6 +87,8 @@ def train(
             raise PolicyError(
                 f"this recipe trains nothing but {parts}; start from a checkpoint that sees, with --start"
             )
+        if recipe.further:
+            raise PolicyError("this recipe goes on from a robot that acts already; name its checkpoint with --start")
         config = getattr(VLAConfig, recipe.size)(embodiment, **{"body": body, **recipe.model})
     else:
         config = _go_on(before.model.config, recipe.model, body)

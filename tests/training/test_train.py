@@ -262,6 +262,12 @@ def test_a_head_alone_needs_somebody_who_sees(own, learn, tmp_path):
         learn(tmp_path, teach(Scale.SMOKE), [own])
 
 
+@pytest.mark.parametrize("name", ["refine", "coach"])
+def test_a_second_round_needs_a_first(name, own, learn, tmp_path):
+    with pytest.raises(PolicyError, match="goes on from a robot that acts already; name its checkpoint with --start"):
+        learn(tmp_path, find_recipe(name, Scale.SMOKE), [own])
+
+
 def test_the_recipe_may_leave_the_trunk_open(learn, smoke, tmp_path):
     recipe = dataclasses.replace(smoke, stages=(Stage(1, Rows(2, 2, 0)),), validate_every=5, insulate=False)
     assert learn(tmp_path, recipe).origin["insulated"] is False
