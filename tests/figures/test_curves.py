@@ -1,5 +1,7 @@
 """Curves: every mark where its number says, a ring for every training, nothing pooled in silence."""
 
+import dataclasses
+
 import pytest
 
 from pilab.contracts import PilabError, Row
@@ -49,6 +51,24 @@ def test_every_rate_stands_at_its_number():
     assert "20 to 40 trials" in figure.layout.title.text
     together = curves(GIVEN, demonstrations, "demonstrations", line=lambda row: "all")
     assert [trace.name for trace in together.data[1::2]] == ["all"] and not together.layout.showlegend
+
+
+def test_shares_have_means_and_an_interval_over_scenes():
+    about = {"training_seed": 0}
+    given = [
+        Row("episode", arm, "tidy", "none", k, f"{k}", False, {"n": n, "progress": share, "chosen": None}, about)
+        for arm, n, shares in (("words", 1, (0.0, 0.5, 1.0, 0.5)), ("words", 2, (1.0, 1.0)), ("none", 1, (0.2, None)))
+        for k, share in enumerate(shares)
+    ]
+    figure = curves(given, demonstrations, "things", metric="progress")
+    rings, marks = figure.data[::2], figure.data[1::2]
+    assert [list(zip(trace.x, trace.y, strict=True)) for trace in marks] == [[(1, 0.5), (2, 1.0)], [(1, 0.2)]]
+    assert marks[0].error_y.array[0] > 0 and marks[0].error_y.array[1] == 0 and not rings[0].x
+    assert figure.layout.title.text.startswith("Progress over things (1 to 4 trials")
+    two = [*given, *(dataclasses.replace(row, clusters={"training_seed": 1}) for row in given)]
+    assert list(curves(two, demonstrations, "things", metric="progress").data[0].y) == [0.5, 0.5, 1.0, 1.0]
+    with pytest.raises(PilabError, match="no rows"):
+        curves(given, demonstrations, "things", metric="chosen")
 
 
 def test_what_cannot_be_drawn_is_refused():
