@@ -11,41 +11,53 @@ from pilab.contracts import PilabError, Scale, UnknownNameError
 from pilab.data.web.text import never_asked
 from pilab.evaluation.rollout import rate_of
 from pilab.evaluation.verdict import NOT_TESTABLE, SEED, verdict
-from pilab.experiments import Grid, alphabet
-from pilab.experiments.alphabet import (
-    ARMS,
+from pilab.experiments import Grid, _speller, alphabet
+from pilab.experiments._notations import (
     BLANK,
-    DICTIONARY,
     END,
     ENTRY,
-    EXPERIMENT,
     KITCHEN,
-    NEW_ALONE,
-    NEW_WITHIN,
-    ONE,
-    OTHER,
+    NOTATIONS,
     OTHERS,
     PHONETIC,
     PLAIN,
+    lexicon,
+    new_sentences,
+    write,
+)
+from pilab.experiments._speller import (
+    ARMS,
+    CHARACTERS,
+    DICTIONARY,
+    IDS,
+    ONE,
     SCRAMBLED,
-    SENTENCES,
     SHOWN,
+    THREE,
+    WORDS,
+    Speller,
+    Writer,
+    dictionary,
+    document,
+    learn,
+    loss,
+    size_of,
+    windows,
+)
+from pilab.experiments.alphabet import (
+    ELSEWHERE,
+    EXPERIMENT,
+    LOST,
+    NEW_ALONE,
+    NEW_WITHIN,
+    OTHER,
+    SENTENCES,
     SUITES,
     TAUGHT_ALONE,
     TAUGHT_WITHIN,
-    THREE,
-    WORDS,
-    dictionary,
-    document,
     error,
     examine,
-    learn,
-    lexicon,
-    new_sentences,
     rates,
-    size_of,
-    windows,
-    write,
 )
 
 TEXTS = 2000
@@ -164,7 +176,7 @@ def test_new_sentences_are_new():
 
 
 def characters(ids):
-    return "".join(alphabet.CHARACTERS[k - 1] for k in ids.tolist() if k)
+    return "".join(CHARACTERS[k - 1] for k in ids.tolist() if k)
 
 
 def test_a_window_holds_whole_texts():
@@ -180,13 +192,13 @@ def test_a_window_holds_whole_texts():
 def test_texts_do_not_see_their_neighbours():
     """The same text first in its row, and behind another: all the same to it."""
     torch.manual_seed(0)
-    writer, found = alphabet.Writer(size_of(Scale.SMOKE)), []
+    writer, found = Writer(size_of(Scale.SMOKE)), []
     for some, start in ((["!up=UP\n", ".go\n"], 0), (["!up=UP\n", ".to it\n"], 0), ([".to\n", "!up=UP\n"], 4)):
         window = next(windows(itertools.cycle(some), 1, 14))
         here = torch.zeros_like(window.counted)
         here[:, start + 4 : start + 7] = True
         assert characters(window.ids[here]) == "UP\n"
-        found.append(alphabet.loss(writer, dataclasses.replace(window, counted=here)).item())
+        found.append(loss(writer, dataclasses.replace(window, counted=here)).item())
     assert found == pytest.approx([found[0]] * 3, abs=1e-5)
 
 
@@ -203,7 +215,7 @@ def test_learning_lowers_the_loss_and_repeats_itself(small):
 
 
 def test_arms_start_from_equal_weights(monkeypatch):
-    monkeypatch.setattr(alphabet, "size_of", lambda scale: dataclasses.replace(size_of(Scale.SMOKE), steps=0))
+    monkeypatch.setattr(_speller, "size_of", lambda scale: dataclasses.replace(size_of(Scale.SMOKE), steps=0))
     assert len({learn(arm, 0, Scale.SMOKE, progress=False).fingerprint for arm in ARMS}) == 1
     assert (
         learn(DICTIONARY, 1, Scale.SMOKE, progress=False).fingerprint
@@ -235,11 +247,11 @@ def test_a_cache_writes_what_the_whole_text_would(small):
     for text, line in zip(asked, speller.write_all(asked), strict=True):
         so_far = PHONETIC.tag + text + ENTRY
         for character in [*line[:12]]:
-            ids = torch.tensor([[alphabet.IDS[c] for c in so_far]])
+            ids = torch.tensor([[IDS[c] for c in so_far]])
             count = ids.shape[1]
             mask = torch.ones(count, count, dtype=torch.bool).tril()[None, None]
             logits, _ = speller.writer(ids, torch.arange(count).float()[None], mask)
-            assert alphabet.CHARACTERS[int(logits[0, -1].argmax()) - 1] == character
+            assert CHARACTERS[int(logits[0, -1].argmax()) - 1] == character
             so_far += character
 
 
@@ -277,9 +289,9 @@ def writes(monkeypatch):
 
     def make(f):
         def write_all(self, texts, notation=PHONETIC.name):
-            return [f(text, alphabet.NOTATIONS[notation]) for text in texts]
+            return [f(text, NOTATIONS[notation]) for text in texts]
 
-        monkeypatch.setattr(alphabet.Speller, "write_all", write_all)
+        monkeypatch.setattr(Speller, "write_all", write_all)
 
     return make
 
@@ -293,13 +305,13 @@ def test_who_forgets_a_word_loses_those_behind_it(small, writes):
     writes(lambda text, notation: notation.write(BLANK.join(text.split()[1:])))
     found = [row for row in examine(small[DICTIONARY], 12) if row.suite in (SENTENCES, TAUGHT_WITHIN)]
     assert not any(row.success for row in found)
-    assert {row.failure for row in found if row.suite == SENTENCES} == {alphabet.LOST}
+    assert {row.failure for row in found if row.suite == SENTENCES} == {LOST}
 
 
 def test_who_writes_in_capitals_writes_something_else(small, writes):
     writes(lambda text, notation: text.upper())
     found = [row for row in examine(small[DICTIONARY], 12) if row.suite == SENTENCES]
-    assert {row.failure for row in found} == {alphabet.ELSEWHERE}
+    assert {row.failure for row in found} == {ELSEWHERE}
     assert all(row.metrics["error"] > 0.5 for row in found)
 
 
