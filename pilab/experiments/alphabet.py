@@ -30,8 +30,19 @@ from pilab.evaluation.verdict import SEED
 from pilab.experiments import Experiment, Grid, keep_rows
 from pilab.experiments._notations import BLANK, KITCHEN, OTHERS, PHONETIC, Notation, lexicon, new_sentences, write
 from pilab.experiments._speller import (
-    ARMS, DICTIONARY, ONE, SCRAMBLED, SHOWN, THREE, WORDS, Speller, dictionary, document, find_arm, learn,
-)  # fmt: skip
+    ARMS,
+    DICTIONARY,
+    ONE,
+    SCRAMBLED,
+    SHOWN,
+    THREE,
+    WORDS,
+    Speller,
+    dictionary,
+    document,
+    find_arm,
+    learn,
+)
 
 __all__ = [  # what notebooks take from here; how it is made is in the two files above
     "ARMS", "DICTIONARY", "EXPERIMENT", "ONE", "SCRAMBLED", "SHOWN", "THREE", "WORDS", "document", "examine", "learn",
