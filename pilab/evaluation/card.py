@@ -34,7 +34,8 @@ class Line:
 
 
 def lines(rows: Iterable[Row], plain: str) -> list[Line]:
-    """Of the rows of one arm, in their order. plain: the exam that others are compared with.
+    """Of the rows of one arm: the plain ones, other scenes, the axes in their order, the controls. plain: the exam that others
+    are compared with.
 
     Raises `PilabError` for several arms, rows that are of no exam, and no plain ones.
     """
@@ -55,7 +56,14 @@ def lines(rows: Iterable[Row], plain: str) -> list[Line]:
         if exam != plain and all(row.scene in before for row in some):
             compared = paired_difference([row.success for row in some], [before[row.scene] for row in some])
         found.append(Line(exam, severity, rate, compared))
-    return found
+    return sorted(found, key=lambda line: (_rank(line, plain), line.exam if line.exam not in OF else "", line.severity))
+
+
+def _rank(line: Line, plain: str) -> int:
+    """Of its exam, on a card."""
+    axes = list(OF)
+    first = 0 if line.exam == plain else 1 if line.difference is None else 2 + len(axes)
+    return 2 + axes.index(line.exam) if line.exam in OF else first
 
 
 def markdown(found: Iterable[Line]) -> str:

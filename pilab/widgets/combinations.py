@@ -53,7 +53,9 @@ class Combinations(ipw.VBox):
         self.manners = _choice("manners", list(MANNERS), [USUAL])
         self.episodes = ipw.BoundedIntText(value=1, min=1, max=50, description="episodes", layout={"width": "160px"})
         self.metric = ipw.Dropdown(
-            options=["success", "reached", "grasped_right", "obeyed", "done_so"], description="show"
+            options=["success", "reached", "grasped_right", "obeyed", "done_so"],
+            description="show",
+            layout={"width": "220px"},
         )
         self.start = ipw.Button(description="probe", button_style="primary", icon="play")
         self.stop = ipw.Button(description="stop", icon="stop", disabled=True)

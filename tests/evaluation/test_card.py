@@ -30,6 +30,14 @@ def test_each_exam_against_the_plain_trials_of_its_scenes():
     assert (light.of, swap.of) == ("scene", "control")
 
 
+def test_the_order_is_that_of_a_card_whatever_the_rows_are_sorted_by():
+    more = [*rows("black", 0.0, 0), *rows("position", 1.0, 2), *rows("position", 0.5, 4)]
+    found = lines(sorted([*ROWS, *more], key=lambda row: (row.clusters["exam"], -row.clusters["severity"])), "reel")
+    assert [(line.exam, line.severity) for line in found] == [
+        ("reel", 0), ("new scenes", 0), ("position", 0.5), ("position", 1), ("light", 0.5), ("light", 1), ("black", 0), ("swap", 0),
+    ]  # fmt: skip
+
+
 def test_the_table():
     told = markdown(lines(ROWS, "reel")).splitlines()
     assert told[0] == "| exam | of | severity 0.5 | severity 1 | points lost |"
