@@ -34,7 +34,8 @@ def test_the_order_is_that_of_a_card_whatever_the_rows_are_sorted_by():
     more = [*rows("black", 0.0, 0), *rows("position", 1.0, 2), *rows("position", 0.5, 4)]
     found = lines(sorted([*ROWS, *more], key=lambda row: (row.clusters["exam"], -row.clusters["severity"])), "reel")
     assert [(line.exam, line.severity) for line in found] == [
-        ("reel", 0), ("new scenes", 0), ("position", 0.5), ("position", 1), ("light", 0.5), ("light", 1), ("black", 0), ("swap", 0),
+        ("reel", 0), ("new scenes", 0), ("position", 0.5), ("position", 1), ("light", 0.5), ("light", 1), ("black", 0),
+        ("swap", 0),
     ]  # fmt: skip
 
 
