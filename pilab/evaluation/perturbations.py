@@ -1,7 +1,8 @@
 """Perturbations: the same trial, made harder along one axis at a time, by as much as you say.
 
 A policy that does well where it was trained may have learnt the scene by heart (LIBERO-Plus, arXiv:2510.13626; LIBERO-PRO,
-arXiv:2510.03827). Each axis changes one thing about a trial: what stands there, what is seen of it, or what is said.
+arXiv:2510.03827). Each axis changes one thing about a trial: what stands there, what is seen of it, what becomes of the
+policy's commands, or what is said.
 
 Design choices
 --------------
@@ -21,6 +22,7 @@ import dataclasses
 import itertools
 import math
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -45,7 +47,7 @@ class Axis:
     """One way to make a trial harder."""
 
     name: str
-    of: str  # "scene", "sight" or "words"
+    of: str  # "scene", "sight", "hands" or "words"
     most: str  # what severity 1 is
     change: Change
 
@@ -240,6 +242,32 @@ def joints(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
     return _seen(trial, grainy(lambda key: ... if key == STATE else None, 0.1 * severity, rng))
 
 
+# ------------------------------------------------------------------------------------------------------ what it does
+def lag(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
+    """Commands reach the joints late; until the first one does, they stay."""
+    steps = round(3 * severity)
+    before = deque([np.array(trial.scene.start, np.float32)] * steps, maxlen=steps + 1)
+
+    def send(command: np.ndarray) -> np.ndarray:
+        before.append(command)
+        return before[0]
+
+    return dataclasses.replace(trial, hand=send) if steps else trial
+
+
+def offset(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
+    """The joints' zeros are wrong, each by a constant of its own, in what they do and not in what they feel."""
+    body = find_body(trial.scene.body)
+    joints = np.array([not name.endswith("_gripper") for name in body.action.names])
+    wrong = (0.03 * severity * joints * rng.choice([-1.0, 1.0], body.size)).astype(np.float32)
+
+    def send(command: np.ndarray) -> np.ndarray:
+        return np.clip(command + wrong, body.action.low, body.action.high).astype(np.float32)
+
+    before = trial.hand
+    return dataclasses.replace(trial, hand=(lambda command: send(before(command))) if before else send)
+
+
 # ------------------------------------------------------------------------------------------------------------ what is said
 def mumble(trial: Trial, severity: float, rng: np.random.Generator) -> Trial:
     """Words are mumbled: their letters come in another order."""
@@ -279,6 +307,8 @@ AXES: Mapping[str, Axis] = {
         Axis("delay", "sight", "pictures ten control steps late", delay),
         Axis("freeze", "sight", "nineteen of twenty pictures are the one before", freeze),
         Axis("joints", "sight", "noise of 0.1 rad, or of a tenth of an opening, on what is felt", joints),
+        Axis("lag", "hands", "commands reach the joints three control steps late", lag),
+        Axis("offset", "hands", "each joint goes 0.03 rad beside what it was sent to", offset),
         Axis("mumble", "words", "the letters of every word in another order", mumble),
         Axis("german", "words", "every word in another language", german),
     )

@@ -30,6 +30,7 @@ class Trial:
     of: Scene | None = None  # the scene as it was, where this one was perturbed
     tune: Callable[[mujoco.MjSpec], None] | None = None  # changes the world in ways that a scene does not say
     view: Callable[[Observation], Observation] | None = None  # what a control does to the observation
+    hand: Callable[[np.ndarray], np.ndarray] | None = None  # … and to a command (A,) on its way to the joints
     watch: Callable[[World, Observation, Command], None] | None = None  # called before each step: recorders, films
     points: bool = False  # observe where everything is, for recorders
     cameras: (
@@ -94,7 +95,7 @@ class _Running:
     def advance(self, command: Command) -> None:
         if self.trial.watch:
             self.trial.watch(self.world, self.observation, command)
-        self.world.step(command.executed)
+        self.world.step(self.trial.hand(command.executed) if self.trial.hand else command.executed)
         self.monitor.update()
         if self.followed is not self.monitor:
             self.followed.update()

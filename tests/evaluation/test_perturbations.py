@@ -41,7 +41,7 @@ def test_nothing_is_nothing_and_something_is_something(axis):
     assert harder.of == SCENES[0] and perturb(harder, {axis: 0.0}).of == SCENES[0]
     a, b = seen(plain)[-1], seen(harder)[-1]
     a[TASK], b[TASK] = plain.scene.instruction, (harder.spoken or harder.scene).instruction
-    if axis not in ("delay", "freeze"):  # where nothing moves, late pictures are no others
+    if axis not in ("delay", "freeze", "lag", "offset"):  # where nothing moves, late pictures are no others
         assert any(not np.array_equal(a[key], b[key]) for key in a if key in b)
 
 
@@ -107,6 +107,41 @@ def crowd(scene):
     """More things, until there is no room."""
     for _ in range(12):
         scene = perturb(Trial(scene.replace(seed=scene.seed + 1)), {"clutter": 1.0}).scene
+
+
+def test_late_commands_are_those_of_before():
+    trial = perturb(Trial(SCENES[0]), {"lag": 0.6})  # two steps
+    sent = [np.full(14, k, np.float32) for k in range(1, 6)]
+    done = [trial.hand(command) for command in sent]
+    assert all(np.array_equal(d, np.array(SCENES[0].start, np.float32)) for d in done[:2])
+    assert all(np.array_equal(d, s) for d, s in zip(done[2:], sent, strict=False))
+    assert perturb(Trial(SCENES[0]), {"lag": 0.1}).hand is None  # not a whole step
+
+
+def test_wrong_zeros_are_constant_and_spare_the_grippers():
+    """Each joint by as much, the same in every step of a scene, and after what is late."""
+    body, middle = find_body("duo"), np.zeros(14, np.float32)
+    half, whole = (perturb(Trial(SCENES[1]), {"offset": s}).hand for s in (0.5, 1.0))
+    grippers = np.array([name.endswith("_gripper") for name in body.action.names])
+    assert np.allclose(np.abs(whole(middle)), np.where(grippers, 0, 0.03)) and np.allclose(
+        2 * half(middle), whole(middle)
+    )
+    both = perturb(Trial(SCENES[1]), {"lag": 0.4, "offset": 1.0}).hand
+    start = np.array(SCENES[1].start, np.float32)
+    assert np.allclose(both(middle), np.clip(start + whole(middle), body.action.low, body.action.high))
+    assert np.allclose(both(middle + 1), whole(middle))
+    top = np.array(body.action.high, np.float32)
+    assert (whole(top) <= top).all()
+
+
+@pytest.mark.parametrize("axis", ["lag", "offset"])
+def test_what_happens_to_commands_happens_in_the_world(axis):
+    plain, harder = (
+        evaluate("demonstrator", "put", scenes=SCENES[:4], perturbed=p, **QUIET) for p in ({}, {axis: 1.0})
+    )
+    assert [row.scene for row in harder] == [row.scene for row in plain]
+    assert [row.steps for row in harder] != [row.steps for row in plain]
+    assert all(row.success for row in plain)
 
 
 def test_late_pictures_are_those_of_before():
