@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from pilab import notebook
-from pilab.contracts import TASK, Row, Thought, points_key
+from pilab.contracts import TASK, Policy, Row, Thought, image_key, points_key
 from pilab.data.lerobot import LeRobotDataset
 from pilab.data.web.questions import ASKERS, Picture, Question
+from pilab.evaluation.card import lines
 from pilab.evaluation.rollout import evaluate
 from pilab.vla.policy import Look
 from pilab.world import objects
+from pilab.world.combinations import Combination
 from pilab.world.environment import World
 from pilab.world.scenes import sample_scene
 from pilab.world.task import facts_of, name_of
@@ -88,6 +90,30 @@ def _swapped(question: Question | None, picture: Picture) -> Question | None:
     return dataclasses.replace(question, answer=f"the {picture.noun(other)}")
 
 
+def _spoiling(seen: dict[str, Any]) -> dict[str, Any]:
+    """Black glasses that blacken what they are shown, not only what they show."""
+    seen[image_key("base")][:] = 0
+    return seen
+
+
+class Still(Policy):
+    """Stays in a corner."""
+
+    def act(self, observation: dict[str, Any], thought: list[Any]) -> np.ndarray:
+        return np.zeros((1, 4, 2))
+
+
+def _exam(exam: str, severity: float, won: int) -> list[Row]:
+    about = {"exam": exam, "severity": severity}
+    return [Row("episode", "shipped", "put", "none", k, str(k), k < won, {}, about) for k in range(10)]
+
+
+CARD = lines(
+    [*_exam("reel", 0, 9), *_exam("light", 1, 6), *_exam("blur", 0.5, 0), *_exam("blur", 1, 2), *_exam("swap", 0, 0)],
+    "reel",
+)
+
+
 # notebook → exercise → (what to do with the solution before it is checked, wrong answers as functions of the solution)
 ANSWERS: dict[str, dict[str, tuple[Callable[[Any], Any], list[Callable[[Any], Any]]]]] = {
     "00": {
@@ -141,6 +167,53 @@ ANSWERS: dict[str, dict[str, tuple[Callable[[Any], Any], list[Callable[[Any], An
         "3": (
             lambda share: (PICTURES, share(PICTURES)),
             [lambda share: (PICTURES, 0.0), lambda share: (PICTURES, 1 - share(PICTURES))],
+        ),
+    },
+    "06": {
+        "1": (int, [lambda n: 4, lambda n: 72, lambda n: n - 1]),
+        "2": (
+            lambda patterns: patterns,
+            [
+                lambda patterns: patterns[:1],
+                lambda patterns: [Combination("push"), patterns[1]],
+                lambda patterns: [patterns[0], Combination("put", objects.HANDLED[0], "bowl")],
+            ],
+        ),
+        "3": (
+            lambda rows: rows,
+            [
+                lambda rows: rows[:1],
+                lambda rows: [dataclasses.replace(row, success=True) for row in rows],
+                lambda rows: [dataclasses.replace(row, metrics={}) for row in rows],
+            ],
+        ),
+    },
+    "07": {
+        "1": (int, [lambda n: 25, lambda n: 10, lambda n: 5]),
+        "2": (lambda policy: policy, [lambda policy: Still()]),
+        "3": (
+            lambda pair: pair,
+            [
+                lambda pair: lambda seed: dict,
+                lambda pair: lambda seed: lambda seen: {key: 0 * value for key, value in seen.items()},
+                lambda pair: lambda seed: pair(np.random.default_rng().integers(10**9)),
+            ],
+        ),
+    },
+    "13": {
+        "1": (float, [lambda low: 100.0, lambda low: 95.0, lambda low: 8.0]),
+        "2": (
+            lambda worst: (CARD, worst(CARD)),
+            [lambda worst: (CARD, "light"), lambda worst: (CARD, "swap"), lambda worst: (CARD, "reel")],
+        ),
+        "3": (
+            lambda both: both,
+            [
+                lambda both: (both[1], both[1]),
+                lambda both: (both[0], both[0]),
+                lambda both: (_spoiling, both[1]),
+                lambda both: (lambda seen: {key: value // 2 for key, value in seen.items()}, both[1]),
+            ],
         ),
     },
 }
