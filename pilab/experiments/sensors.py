@@ -85,6 +85,19 @@ ARMS: Mapping[str, Arm] = {
     ALL_UNTOLD: Arm(points=False),
 }
 SEEDS = (0, 1, 2)
+HEADLINE = (
+    THREE,
+    ALL,
+    DROPPED,
+    SOFTLY,
+    UNTOLD,
+    ALL_UNTOLD,
+)  # the others with the first seed alone: no verdict on these
+
+
+def arms_of(seed: int) -> list[str]:
+    """The arms that a seed is trained for."""
+    return [name for name in ARMS if seed == SEEDS[0] or name in HEADLINE]
 
 
 def find_arm(name: str) -> Arm:
@@ -181,7 +194,8 @@ def amounts(scale: Scale) -> dict[str, Any]:
 def plan(scale: Scale) -> str:
     much, asked = amounts(scale), sum(len(takings(arm)) for arm in ARMS.values())
     return (
-        f"{len(ARMS)} arms ({'; '.join(ARMS)}), {len(SEEDS)} seeds each, from {much['demonstrations']} demonstrations of "
+        f"{len(ARMS)} arms ({'; '.join(ARMS)}), {len(HEADLINE)} of them ({', '.join(HEADLINE)}) with {len(SEEDS)} seeds and "
+        f"the others with one, from {much['demonstrations']} demonstrations of "
         f"{', '.join(much['tasks'])}; {much['episodes']} episodes of each, and {asked} more exams in which something is taken "
         "at work."
     )
@@ -215,7 +229,7 @@ def configs(grid: Grid, scale: Scale, data: Mapping[str, str], arms: Iterable[st
 def conduct(grid: Grid, scale: Scale) -> None:
     """A whole seed after the other."""
     for seed in SEEDS if scale is not Scale.SMOKE else SEEDS[:1]:
-        todo = [run["arm"] for run in grid.missing({"arm": name, "seed": seed} for name in ARMS)]
+        todo = [run["arm"] for run in grid.missing({"arm": name, "seed": seed} for name in arms_of(seed))]
         data = {body: demonstrations(grid, body, scale) for body in {find_arm(name).body for name in todo}}
         grid.run(f"{__name__}:run", configs(grid, scale, data, todo, seed))
 

@@ -18,6 +18,7 @@ from pilab.experiments.composition import (
     MANNERED,
     MANNERS,
     MOST,
+    ONCE,
     ONE_VERB,
     OTHERWISE,
     PIECES,
@@ -27,6 +28,7 @@ from pilab.experiments.composition import (
     TOLD,
     WORDS,
     amounts,
+    arms_of,
     asked,
     configs,
     demonstrations,
@@ -114,4 +116,9 @@ def _broken():
 
 def test_the_plan():
     text = EXPERIMENT.plan(LAPTOP)
-    assert "8 trainings" in text and "2 more arms" in text and "420" in text
+    assert "8 trainings" in text and "2 more arms" in text and "420" in text and "manners in pieces: with one" in text
+
+
+def test_headlines_have_all_seeds_and_pairs():
+    assert arms_of(0) == list(ARMS) and set(arms_of(1)) == set(ARMS) - set(ONCE)
+    assert all(arm.weights in (None, *arms_of(1)) for arm in map(find_arm, arms_of(1)))

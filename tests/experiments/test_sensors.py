@@ -16,10 +16,13 @@ from pilab.experiments.sensors import (
     DROPPED,
     EXPERIMENT,
     HARD,
+    HEADLINE,
+    SEEDS,
     SOFTLY,
     THREE,
     UNTOLD,
     amounts,
+    arms_of,
     configs,
     demonstrations,
     eyes,
@@ -88,3 +91,5 @@ def test_a_run_of_each_kind(tmp_path):
 def test_the_plan():
     text = EXPERIMENT.plan(LAPTOP)
     assert f"{len(ARMS)} arms" in text and SOFTLY in text and "5 more exams" in text
+    assert arms_of(0) == list(ARMS) and set(arms_of(2)) == set(HEADLINE) < set(ARMS)
+    assert amounts(LAPTOP)["episodes"] * len(SEEDS) >= 300  # pairs for an equivalence
