@@ -1,5 +1,7 @@
 """Tasks where touch should matter: a plug and its socket, a thing that breaks, a board that gives way."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -139,3 +141,13 @@ def test_what_is_wiped_is_out_of_sight():
     assert monitor.success
     assert not points[stains, 2].any()
     assert World(world.scene).observe(("base",), points=True)[points_key("base")][stains, 2].all()
+
+
+@pytest.mark.parametrize("phase", ["over", "press", "rub"])
+def test_who_finds_nothing_left_to_rub_lifts_the_hand(monkeypatch, phase):
+    """The last stain may go while the hand is on its way to it."""
+    script, tip = wipe.Rub(), np.array([0.1, 0.0, 0.05])
+    monkeypatch.setattr(script, "_stains", lambda now: [])
+    monkeypatch.setattr(script, "_force", lambda now: 0.0)
+    memory = {"phase": phase, "arm": "left", "since": 30}
+    assert script.advance(SimpleNamespace(tips={"left": tip}), memory) == "up" and memory["rest"] == tip.tolist()

@@ -80,7 +80,7 @@ class Rub(Script):
 
     def advance(self, now, memory):
         phase, tip, left, force = memory["phase"], now.tips[memory["arm"]], self._stains(now), self._force(now)
-        if phase in ("press", "rub") and not left:
+        if phase in ("over", "press", "rub") and not left:  # the last one may go while the hand is on its way to it
             memory["rest"] = tip.tolist()
             return "up"
         if phase == "over" and np.hypot(*(left[0] - tip)[:2]) < 0.006:
