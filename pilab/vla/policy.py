@@ -5,7 +5,8 @@ Design choices
 * `act` reads ℓ = the thought's subtask, else the instruction; `think` reads the instruction. No other text reaches either,
   but for the sentences with which a person begins a thought: it thinks on from there.
 * Points in a thought override the heat maps': a person who drags a point moves the hand.
-* Words never seen in training are accepted and **flagged** in the thought (`memory["unseen"]`), never dropped in silence.
+* Words never seen in training are accepted and **flagged** in the thought (`memory["unseen"]`), never dropped in silence. So
+  are those at the end of what is longer than the model can read: a long sentence is no reason to stop a robot.
 * What is missing or not finite is refused with a reason; the Executor never sees a chunk made from NaN. Who learnt to do
   without a camera or a further sensor now and then (`VLAConfig.missing`) goes on without it.
 """
@@ -128,8 +129,17 @@ class VLAPolicy(Policy):
 
     # -------------------------------------------------------------------------------------------------------- for people
     def unseen(self, text: str) -> list[str]:
-        """The words of `text` that training never showed."""
-        return self.checkpoint.tokenizer.unseen(text, self.checkpoint.words)
+        """The words of `text` that training never showed, or that are too many to be read."""
+        tokenizer, rest = self.checkpoint.tokenizer, text[len(self._read(text)) :]
+        return list(dict.fromkeys((*tokenizer.unseen(text, self.checkpoint.words), *tokenizer.words(rest))))
+
+    def _read(self, text: str, before: int | None = None) -> str:
+        """As many words of a text as fit, `before` reserved pieces (those it is driven with) in front of them."""
+        tokenizer = self.checkpoint.tokenizer
+        room = self.config.text_length - (len(self.checkpoint.driving.before) if before is None else before)
+        while len(tokenizer.encode(text)) > room:
+            text = text.rstrip().rpartition(" ")[0] or text[: len(text) // 2]
+        return text
 
     def look(self, observation: Observation, thought: Sequence[Thought]) -> list[Look]:
         """Where the policy sees what ℓ names, for a batch of observations: what the figures draw."""
@@ -168,7 +178,8 @@ class VLAPolicy(Policy):
     def say(self, images: Mapping[str, np.ndarray], questions: Sequence[str], rows: int = 64) -> list[str]:
         """Answers to a question about each picture, or about none: camera → (B, H, W, 3) uint8, B questions.
 
-        For who was asked about pictures in training (the recipe `images`); others say what comes to mind. rows: at once.
+        For who was asked about pictures in training (the recipe `images`); others say what comes to mind. rows: at once. Of a
+        question that is too long the end is not read: see `unseen`.
         Raises `UnknownNameError` for a camera it does not have, `PolicyError` for pictures of another size or no words.
         """
         tokenizer, answers = self.checkpoint.tokenizer, []
@@ -288,11 +299,11 @@ class VLAPolicy(Policy):
         tokenizer = self.checkpoint.tokenizer
         if empty := [text for text in texts if not tokenizer.encode(text)]:
             raise PolicyError(f"nothing was said: {empty[0]!r}; say what to do in words")
-        length = self.config.text_length
+        length, texts = self.config.text_length, [self._read(text, len(before)) for text in texts]
         if memories is not None:
             pairs = zip(texts, memories, strict=True)
             memories = [recalled(tokenizer, text, memory, length, len(before)) for text, memory in pairs]
-        ids, mask = tokenizer.batch(list(texts), length, [before] * len(texts), memories)
+        ids, mask = tokenizer.batch(texts, length, [before] * len(texts), memories)
         longest = int(mask.sum(1).max())
         return torch.from_numpy(ids[:, :longest]), torch.from_numpy(mask[:, :longest])
 

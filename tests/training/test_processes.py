@@ -91,6 +91,7 @@ def test_a_sharded_model_learns_the_same(samples, tmp_path):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("compile", [False, True])
 def test_half_precision_on_cuda_learns_nearly_the_same(samples, tmp_path, compile):
     """bf16, eagerly and compiled, against single precision."""

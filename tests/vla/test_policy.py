@@ -221,7 +221,7 @@ def test_points_of_a_thought_override_the_heat_maps(policy, seen):
     looks = policy.look(seen, NOTHING)
     assert any(look.points[camera] for look in looks for camera in look.points)
     same = [Thought(points=look.points) for look in looks]
-    assert np.array_equal(policy.act(seen, same), own)  # told what it sees anyway
+    np.testing.assert_allclose(policy.act(seen, same), own, atol=1e-5)  # told what it sees anyway, up to rounding
     other = [Thought(points={"base": {"object": (0.1, 0.9), "place": (0.9, 0.1)}}), *NOTHING[1:]]
     moved = policy.act(seen, other)
     assert np.array_equal(moved[1:], own[1:])
@@ -337,6 +337,18 @@ def test_words_that_training_never_showed_are_flagged_and_accepted(policy, seen)
     assert thoughts[1].memory["unseen"] == ["zobax", "glim"]
     assert policy.unseen("Put the ZOBAX down") == ["zobax", "down"]
     assert np.isfinite(policy.act({**seen, TASK: texts}, NOTHING)).all()
+
+
+def test_of_what_is_too_long_the_beginning_is_read_and_the_rest_flagged(policy, seen):
+    """Nonsense takes more pieces than sense: a robot that is spoken to so does not fall over."""
+    long = "put the apple in the bowl " + "kpci pu eht olywel nda " * 8 + "quickly"
+    assert len(T.encode(long)) > policy.config.text_length
+    told = {text: {**seen, TASK: [text] * len(TEXTS)} for text in (long, long.removesuffix("quickly"), "a" * 600)}
+    first, *_ = policy.think(told[long], NOTHING)
+    assert first.memory["unseen"] == policy.unseen(long) and "quickly" in policy.unseen(long)
+    chunks = [policy.act(observation, NOTHING) for observation in told.values()]
+    np.testing.assert_array_equal(chunks[0], chunks[1])
+    assert np.isfinite(chunks).all()
 
 
 # -------------------------------------------------------------------------------------------------------------- refusals
