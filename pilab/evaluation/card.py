@@ -66,6 +66,20 @@ def _rank(line: Line, plain: str) -> int:
     return 2 + axes.index(line.exam) if line.exam in OF else first
 
 
+def plain_exam(rows: Iterable[Row]) -> str:
+    """The exam that the others are compared with: of those in which nothing was changed, the one in whose scenes most of the
+    others were held. Raises `PilabError` where something was changed in all of them.
+    """
+    rows = list(rows)
+    scenes: dict[str, set[str]] = {}
+    for row in rows:
+        if row.control == "none" and not row.clusters[SEVERITY]:
+            scenes.setdefault(str(row.clusters[EXAM]), set()).add(row.scene)
+    if not scenes:
+        raise PilabError(f"{len(rows)} rows, and something was changed in each; expected an exam with nothing changed")
+    return max(scenes, key=lambda exam: sum(row.scene in scenes[exam] for row in rows))
+
+
 def markdown(found: Iterable[Line]) -> str:
     """A table for a model card: an exam a line, its severities beside one another."""
     found = list(found)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilab.contracts import Row
-from pilab.evaluation.card import EXAM, markdown
+from pilab.evaluation.card import EXAM, markdown, plain_exam
 from pilab.evaluation.card import lines as card_lines
 from pilab.evaluation.statistics import wilson
 from pilab.vla.checkpoint import CARD, WEIGHTS, Checkpoint
@@ -52,7 +52,7 @@ def write_card(folder: str | Path, rows: Sequence[Row] = ()) -> Path:
         ]
         lines += ["", "## Measured", "", *head, *_table(plain)]
     if changed := [row for row in mine if EXAM in row.clusters]:
-        lines += ["", "## When one thing is changed", "", markdown(card_lines(changed, str(changed[0].clusters[EXAM])))]
+        lines += ["", "## When one thing is changed", "", markdown(card_lines(changed, plain_exam(changed)))]
     known = {checkpoint.hash, *_before(o)}
     if staged := [row for row in rows if STAGE in row.clusters and row.checkpoint in known]:
         lines += ["", "## What each stage bought", "", *_by_stage(staged)]

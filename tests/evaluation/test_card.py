@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pilab.contracts import PilabError, Row
-from pilab.evaluation.card import lines, markdown
+from pilab.evaluation.card import lines, markdown, plain_exam
 
 
 def rows(exam, severity, won, scenes=range(10), arm="vla"):
@@ -46,6 +46,16 @@ def test_the_table():
     assert "(8/10)" in told[4] and "(3/10)" in told[4] and told[4].endswith("| 60 |")
     assert told[5].startswith("| swap | control | 25.0 %") and told[5].endswith("|  | 75 |")
     assert len({line.count("|") for line in told}) == 1
+
+
+def test_what_others_are_compared_with_is_found_in_any_order():
+    changed = [
+        dataclasses.replace(row, control=str(row.clusters["exam"])) for row in ROWS if row.clusters["exam"] == "swap"
+    ]
+    plain = [row for row in ROWS if row.clusters["exam"] != "swap"]
+    assert plain_exam([*changed, *plain[::-1]]) == "reel"
+    with pytest.raises(PilabError, match="4 rows, and something was changed in each"):
+        plain_exam(changed)
 
 
 def test_what_is_no_card_is_refused():
