@@ -570,7 +570,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--perturb", nargs="+", metavar="AXIS=S", type=severity,
         help="make every trial harder: position, things, clutter, start, light, table, camera, blur, noise, dark, delay, "
-        "freeze, joints, mumble or german; severity 0 to 1",
+        "freeze, joints, lag, offset, mumble or german; severity 0 to 1",
     )  # fmt: skip
     p.add_argument("--body", default="duo", help="duo, solo, duo_touch, duo_soft or MODULE:BODY")
     p.add_argument(
